@@ -1,0 +1,46 @@
+"""Gate ablations of recurrent cells in JAX: every variant, one engine, honest tables.
+
+The names in `__all__` are the public face. They load what they need when they are first asked for,
+so that `import lstm_research` is quick and the core works without Hydra, pydantic and wandb.
+"""
+
+import importlib
+import sys
+import types
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Network": ("network", "Network"), "NetworkSpec": ("network", "NetworkSpec"),
+    "NnxCell": ("nnx_cell", "NnxCell"), "Recurrent": ("nnx_layer", "Recurrent"),
+    "RunSpec": ("config", "RunSpec"), "build": ("config", "build"), "cell": ("face", "cell"),
+    "fit": ("run", "fit"), "load_runs": ("store", "frame"), "task": ("face", "task"),
+    "unroll": ("fused", "unroll"),
+}  # fmt: skip
+__all__ = [
+    "Network", "NetworkSpec", "NnxCell", "Recurrent", "RunSpec", "build", "cell", "fit", "load_runs",
+    "task", "unroll",
+]  # fmt: skip
+
+
+class _Face(types.ModuleType):
+    """This package. `lr.cell` and `lr.unroll` are functions, though modules of these names exist."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, types.ModuleType)):
+            super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(
+                f"lstm_research has no attribute {name!r}; it has {', '.join(__all__)}"
+            )
+        module, there = _HOMES[name]
+        return getattr(importlib.import_module(f"lstm_research.{module}"), there)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *__all__})
+
+
+sys.modules[__name__].__class__ = _Face

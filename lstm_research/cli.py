@@ -1,0 +1,247 @@
+"""The command line: the rim where Hydra composes, runs are launched, and a mistake is one line.
+
+Exit codes: 0 all well; 1 a run failed, or the world did (disk, data); 2 a mistake of the user's,
+and then nothing was written; 130 interrupted.
+"""
+
+import argparse
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+import yaml
+
+from lstm_research import catalogue, local, store, sweep, terminal, trackers
+from lstm_research.check import check as check_all
+from lstm_research.config import ConfigError, RunSpec, named
+from lstm_research.label import label
+from lstm_research.progress import display
+from lstm_research.render import FORMATS
+from lstm_research.run import Outcome
+from lstm_research.run import run as run_one
+from lstm_research.spelling import nearest, unknown
+from lstm_research.table import table
+from lstm_research.tasks.data import DataError
+
+FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if given[0] not in COMMANDS:
+        close = nearest(given[0], COMMANDS)
+        hint = f" Did you mean {close!r}?" if close else ""
+        return say(f"{given[0]!r} is no command.{hint} Commands: {', '.join(COMMANDS)}.", MISTAKE)
+    try:
+        return COMMANDS[given[0]](given[1:])
+    except (ConfigError, catalogue.UnknownName) as error:
+        return say(str(error), MISTAKE)
+    except (store.StoreError, DataError) as error:
+        return say(str(error), FAILED)
+    except KeyboardInterrupt:
+        return say(
+            "interrupted; finished runs are kept, and the same line goes on from here", INTERRUPTED
+        )
+
+
+def entry() -> None:
+    """Run the command of this process; an interrupt ends it at once, for the store bears any death."""
+    code = main()
+    sys.stdout.flush()
+    os._exit(code) if code == INTERRUPTED else sys.exit(code)
+
+
+def say(message: str, code: int) -> int:
+    """Print a message to standard error and return the code."""
+    print(message, file=sys.stderr)
+    return code
+
+
+def usage() -> str:
+    """Return the commands, a line each."""
+    lines = [
+        f"  {name:<12}{(command.__doc__ or '').splitlines()[0]}"
+        for name, command in COMMANDS.items()
+    ]
+    return (
+        "lstm-research COMMAND [...]\n\n"
+        + "\n".join(lines)
+        + "\n\nlstm-research COMMAND --help tells more."
+    )
+
+
+def run(arguments: list[str]) -> int:
+    """Run one spec, or with -m a sweep: lstm-research run -m cell=lstm,gru task=adding
+    seed='range(5)'.
+    """
+    if set(arguments) & {"-h", "--help"}:
+        print(RUN_HELP)
+        return 0
+    flags = [word for word in arguments if word.startswith("-")]
+    overrides = [word for word in arguments if not word.startswith("-")]
+    many = bool(set(flags) & {"-m", "--multirun"})
+    specs = sweep.specs(overrides, many)
+    rim = sweep.composed(sweep.jobs(overrides, many)[0])
+    theirs = set(flags) - {"-m", "--multirun", "--force"}
+    if theirs or any(word.startswith("hydra/launcher=") for word in overrides):
+        hydra_main(
+            [
+                *(flag for flag in flags if flag != "--force"),
+                *map(sweep.widen, sweep.parse(overrides)),
+            ]
+        )
+        return 0 if theirs else report(specs, Path(rim["runs"]))
+    return launch(specs, Path(rim["runs"]), rim["tracker"], "--force" in flags, rim["workers"])
+
+
+def hydra_main(arguments: list[str]) -> None:
+    """Hand the command line to Hydra: its own questions (--cfg job), or a launcher that the user
+    named.
+    """
+    before, sys.argv = sys.argv, ["lstm-research", *arguments]
+    try:
+        hydra.main(version_base="1.3", config_path=str(catalogue.folder()), config_name="run")(
+            job
+        )()
+    finally:
+        sys.argv = before
+
+
+def job(config: Any) -> None:
+    """Run one job that a Hydra launcher composed, wherever it put it."""
+    data = sweep.plain(config)
+    spec, root = sweep.built(data), Path(data["runs"])
+    listeners = trackers.start(data["tracker"], root, label=variant)
+    run_one(spec, root, listeners=listeners)
+    for listener in listeners:
+        listener.close()
+
+
+def launch(
+    specs: Sequence[RunSpec],
+    root: Path,
+    tracked: str,
+    force: bool = False,
+    workers: int | None = None,
+) -> int:
+    """Run specs on every core of this machine, show how far they are, say what became of them."""
+    if tracked not in trackers.KINDS:
+        raise ConfigError(unknown("tracker", tracked, trackers.KINDS, "tracker"))
+    listeners = trackers.start(tracked, root, label=variant)
+    outcomes: list[Outcome] = []
+    with display(len(specs), local.slots(len(specs), workers)) as shown:
+
+        def end(slot: int, spec: RunSpec, outcome: Outcome) -> None:
+            shown.end(slot, outcome.status, outcome.ran)
+            outcomes.append(outcome)
+
+        hooks = local.Hooks(
+            lambda slot, spec: shown.start(slot, title(spec), spec.budget.steps), shown.event, end
+        )
+        local.launch(specs, root, hooks, workers=workers, force=force, listeners=listeners)
+    for listener in listeners:
+        listener.close()
+    return report(specs, root, sum(not outcome.ran for outcome in outcomes))
+
+
+def report(specs: Sequence[RunSpec], root: Path, before: int = 0) -> int:
+    """Say what became of the runs, every failure by name; return the exit code."""
+    records = [(spec, store.load_run(store.find(root, spec.resolved()))) for spec in specs]
+    counts = Counter(record.status for _, record in records)
+    told = ", ".join(f"{count} {name}" for name, count in counts.items())
+    there = f" ({before} were there before)" if before else ""
+    print(f"{len(specs)} runs in {root}: {told}{there}")
+    bad = [
+        (spec, record)
+        for spec, record in records
+        if record.status in ("failed", "unfinished", "absent")
+    ]
+    for spec, record in bad:
+        why = (record.result or {}).get("error") or record.status
+        print(f"{record.status}: {title(spec)}: {why} ({record.path})", file=sys.stderr)
+    return FAILED if bad else 0
+
+
+def variant(spec: Mapping[str, Any]) -> str:
+    """Return the name of a resolved spec's cell, as tables print it."""
+    return label(spec["cell"], named("cell"))
+
+
+def title(spec: RunSpec) -> str:
+    """Return what a run is called on the display."""
+    data = spec.resolved()
+    return f"{variant(data)} · {label(data['task'], named('task'))} · seed {spec.seed}"
+
+
+def quickstart(arguments: list[str]) -> int:
+    """Compare five cells on three tasks over three seeds, in about a minute, and show the table."""
+    parser = argparse.ArgumentParser("lstm-research quickstart", description=quickstart.__doc__)
+    parser.add_argument("--runs", default="runs", help="folder of the store (default: runs)")
+    options = parser.parse_args(arguments)
+    study = yaml.safe_load(
+        (catalogue.folder() / "studies" / "quickstart.yaml").read_text(encoding="utf-8")
+    )
+    specs = [
+        spec for line in study for spec in sweep.specs([*line, "study=quickstart"], sweep=True)
+    ]
+    code = launch(specs, Path(options.runs), "auto")
+    return show([options.runs, "--study", "quickstart"]) or code
+
+
+def show(arguments: list[str]) -> int:
+    """Print the table of a store: cells x tasks with intervals over seeds, and what each costs."""
+    parser = argparse.ArgumentParser("lstm-research table", description=show.__doc__)
+    parser.add_argument(
+        "runs", nargs="?", default="runs", help="folder of the store (default: runs)"
+    )
+    parser.add_argument("--study", help="only this study")
+    parser.add_argument("--baseline", help="row that the others are tested against, seed by seed")
+    parser.add_argument("--format", choices=sorted(FORMATS), default="terminal")
+    options = parser.parse_args(arguments)
+    records = store.load_runs(options.runs)
+    if options.study is not None:
+        records = [record for record in records if record.study == options.study]
+    if not records:
+        return say(f"no runs in {options.runs}; lstm-research quickstart makes some", FAILED)
+    found = table(records, named("cell"), named("task"), baseline=options.baseline)
+    terminal.show(found) if options.format == "terminal" else print(
+        FORMATS[options.format](found), end=""
+    )
+    return 0
+
+
+def check(arguments: list[str]) -> int:
+    """Compose, build and shape-check every YAML and study."""
+    argparse.ArgumentParser("lstm-research check", description=check.__doc__).parse_args(arguments)
+    findings = []
+    for finding in check_all():
+        findings.append(finding)
+        print(f"{finding.verdict:<8} {finding.name:<28} {finding.detail}")
+    counts = Counter(finding.verdict for finding in findings)
+    print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+    return FAILED if counts["fault"] else 0
+
+
+RUN_HELP = """lstm-research run [-m] [--force] KEY=VALUE ...
+
+  cell=NAME task=NAME optimizer=NAME budget=NAME     a YAML of conf/; `lstm-research check` lists them
+  cell.KEY task.KEY network.KEY optimizer.KEY budget.KEY=VALUE    any field of the spec
+  seed=0 study=default tracker=auto|wandb|none runs=runs workers=null
+  -m                  sweep: cell=lstm,gru seed='range(5)' runs every combination
+  --force             run again what is there already
+  --cfg job           show the composed config, run nothing (Hydra's)"""
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "quickstart": quickstart,
+    "run": run,
+    "table": show,
+    "check": check,
+}

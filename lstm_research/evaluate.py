@@ -1,0 +1,59 @@
+"""Metrics of outputs against a batch, as sums and weights, so that batches of any size add up
+exactly.
+"""
+
+from collections.abc import Callable, Iterable
+
+import jax.numpy as jnp
+
+from lstm_research.axes import Array, Float
+from lstm_research.loss import LOSSES, Sum, masked
+from lstm_research.tasks.task import Batch, Task
+
+
+def loss(task: Task, outputs: Float[Array, "..."], batch: Batch) -> Sum:
+    """Return what training lowers: the task's loss under the batch's mask."""
+    return LOSSES[task.loss](outputs, batch.targets, batch.mask)
+
+
+def metrics(task: Task, outputs: Float[Array, "..."], batch: Batch) -> dict[str, Sum]:
+    """Return every metric of a task as (sum, weight).
+
+    nll                nats per scored prediction, summed over outputs
+    mse                squared error per scored prediction
+    within             share of predictions off by less than the task's tolerance
+    accuracy           share of scored predictions whose largest output is the target
+    sequence_accuracy  share of rows in which every scored prediction is right
+    """
+    total = loss(task, outputs, batch)
+    own = task.score(outputs, batch) if task.score is not None else {}
+    if task.loss == "squared_error":
+        found = {"mse": total}
+        if task.tolerance is not None:
+            near = (jnp.abs(outputs - batch.targets) < task.tolerance).all(-1)
+            found["within"] = masked(near.astype(jnp.float32), batch.mask)
+        return found | own
+    if task.loss == "bernoulli":
+        return {"nll": total} | own
+    mask = batch.mask if batch.scored is None else batch.scored
+    right = (outputs.argmax(-1) == batch.targets).astype(jnp.float32)
+    rows = mask.reshape(mask.shape[0], -1)
+    whole = jnp.where(rows > 0, right.reshape(rows.shape), 1.0).min(-1)
+    return {
+        "nll": total,
+        "accuracy": masked(right, mask),
+        "sequence_accuracy": masked(whole, (rows > 0).any(-1).astype(jnp.float32)),
+    } | own
+
+
+def evaluate(
+    measure: Callable[[Batch], dict[str, Sum]], batches: Iterable[Batch]
+) -> dict[str, float]:
+    """Return each metric over all batches of a split; NaN where nothing was scored."""
+    sums: dict[str, float] = {}
+    weights: dict[str, float] = {}
+    for batch in batches:
+        for name, (total, weight) in measure(batch).items():
+            sums[name] = sums.get(name, 0.0) + float(total)
+            weights[name] = weights.get(name, 0.0) + float(weight)
+    return {name: sums[name] / weights[name] if weights[name] else float("nan") for name in sums}

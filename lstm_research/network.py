@@ -1,0 +1,117 @@
+"""The network around the recurrence, of Flax's own layers: embed, recur, normalise, drop, read out."""
+
+import dataclasses
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from lstm_research.axes import Array, Bool, Float, Int
+from lstm_research.nnx_layer import Recurrent
+from lstm_research.unroll import Engine
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkSpec:
+    """The shape of a network: what a run's `network` settings say."""
+
+    hidden: int = 64  # units of each layer and direction
+    layers: int = 1
+    bidirectional: bool = False
+    dropout: float = 0.0  # share of each layer's outputs dropped, the last one's too
+    layer_norm: bool = False  # on each layer's outputs
+    embed: int | None = None  # width of token embeddings; null: tokens enter one-hot
+    engine: Engine = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "layers", "embed"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name}={value} must be at least 1")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout={self.dropout} is a share and must lie in [0, 1)")
+
+
+class Network(nnx.Module):
+    """Stacked, one- or two-way recurrent layers between an input encoding and a linear read-out.
+
+    Give `features` for real inputs `batch time features`, or `vocabulary` for tokens `batch time`.
+    `readout="step"` predicts at every step, `batch time outputs`; "last" at the last valid step
+    (two-way: the last of each direction), `batch outputs`. Dropout after every recurrent layer acts
+    on non-recurrent connections only (Zaremba, Sutskever & Vinyals 2014, arXiv:1409.2329);
+    `network.eval()` turns it off, as does `deterministic=True`.
+    """
+
+    def __init__(
+        self,
+        cell: Any,
+        spec: NetworkSpec,
+        *,
+        outputs: int,
+        features: int | None = None,
+        vocabulary: int | None = None,
+        readout: Literal["step", "last"] = "step",
+        rngs: nnx.Rngs,
+    ) -> None:
+        if (features is None) == (vocabulary is None):
+            raise ValueError(
+                f"give features or vocabulary; got features={features}, vocabulary={vocabulary}"
+            )
+        self.vocabulary, self.readout = vocabulary, readout
+        self.embed = None
+        width = features if vocabulary is None else vocabulary
+        if vocabulary is not None and spec.embed is not None:
+            self.embed, width = nnx.Embed(vocabulary, spec.embed, rngs=rngs), spec.embed
+        ways = (False, True) if spec.bidirectional else (False,)
+        self.layers, self.norms = nnx.List(), nnx.List()
+        for _ in range(spec.layers):
+            self.layers.append(
+                nnx.List(
+                    Recurrent(cell, width, spec.hidden, reverse=way, engine=spec.engine, rngs=rngs)
+                    for way in ways
+                )
+            )
+            width = spec.hidden * len(ways)
+            if spec.layer_norm:
+                self.norms.append(nnx.LayerNorm(width, rngs=rngs))
+        self.dropout = nnx.Dropout(spec.dropout, rngs=rngs)
+        self.out = nnx.Linear(width, outputs, rngs=rngs)
+
+    def __call__(
+        self,
+        x: Float[Array, "batch time features"] | Int[Array, "batch time"],
+        *,
+        lengths: Int[Array, "batch"] | None = None,
+        resets: Bool[Array, "batch time"] | None = None,
+        deterministic: bool | None = None,
+        rngs: nnx.Rngs | None = None,
+    ) -> Float[Array, "..."]:
+        h, ends = self.encode(jnp.moveaxis(x, 1, 0)), []
+        resets = None if resets is None else resets.T
+        for depth, ways in enumerate(self.layers):
+            runs = [
+                way(h, lengths=lengths, resets=resets, return_carry=True, time_major=True)
+                for way in ways
+            ]
+            h = jnp.concatenate([out for _, out in runs], -1) if len(runs) > 1 else runs[0][1]
+            ends = [
+                way.spec.build().emit(carry) for way, (carry, _) in zip(ways, runs, strict=True)
+            ]
+            last = depth == len(self.layers) - 1 and self.readout == "last"
+            h = jnp.concatenate(ends, -1) if last else h
+            h = self.norms[depth](h) if len(self.norms) else h
+            h = self.dropout(h, deterministic=deterministic, rngs=rngs)
+        out = self.out(h)
+        return out if self.readout == "last" else jnp.moveaxis(out, 0, 1)
+
+    def encode(self, x: Array) -> Float[Array, "time batch width"]:
+        """Return inputs as vectors."""
+        if self.vocabulary is None:
+            return x
+        return jax.nn.one_hot(x, self.vocabulary) if self.embed is None else self.embed(x)
+
+
+def parameters(network: nnx.Module) -> int:
+    """Return the number of trained numbers in a module."""
+    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(network, nnx.Param)))

@@ -1,0 +1,118 @@
+"""From the overrides of a command line to the specs of its jobs, before anything is written.
+
+Hydra composes and expands; every job is built, so that a fault in the hundredth is seen before the
+first has started.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lstm_research import catalogue
+from lstm_research.config import ConfigError, RunSpec, build
+from lstm_research.spelling import unknown
+
+GROUPS = ("cell", "task", "optimizer", "budget")
+RIM = ("tracker", "runs", "workers")  # settings of the launch, not of the run
+PLAIN = ("seed", "study", *RIM)
+
+
+def parse(overrides: Sequence[str]) -> list[Override]:
+    """Parse overrides; raise ConfigError where one is not of Hydra's grammar."""
+    try:
+        return OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise ConfigError(f"command line: {str(error).splitlines()[0]}") from None
+
+
+def widen(override: Override) -> str:
+    """Return an override as Hydra takes it: `cell.forget_bias=1` may name a key that no YAML spells
+    out.
+
+    The YAMLs hold differences only. A dotted key is forced in, and `config.build` refuses it by
+    name if no field is called that.
+    """
+    line, key = override.input_line or "", override.key_or_group
+    if (
+        key.startswith("hydra")
+        or override.is_add()
+        or override.is_force_add()
+        or override.is_delete()
+    ):
+        return line
+    if "." not in key and key not in (*GROUPS, *PLAIN):
+        raise ConfigError(unknown(key, key, (*GROUPS, *PLAIN, "network"), "setting of a run"))
+    return f"++{line}" if "." in key else line
+
+
+def choices(override: Override) -> list[str]:
+    """Return the values that an override walks through, as the job's overrides."""
+    if not override.is_sweep_override():
+        return [override.input_line or ""]
+    key = override.get_key_element()
+    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+
+
+def check_names(overrides: Sequence[str]) -> None:
+    """Raise ConfigError for each option of a group that does not exist, with the nearest one."""
+    faults = []
+    for override in parse(overrides):
+        group, value = override.key_or_group, override.value()
+        if group in GROUPS and value not in catalogue.names(group):
+            faults.append(unknown(group, value, catalogue.names(group), group))
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
+def jobs(overrides: Sequence[str], sweep: bool) -> list[list[str]]:
+    """Return the overrides of each job, the last key walking fastest."""
+    parsed = parse([widen(override) for override in parse(overrides)])
+    if not sweep and (many := [o.input_line for o in parsed if o.is_sweep_override()]):
+        raise ConfigError(
+            f"command line: {', '.join(map(str, many))} names several values; add -m to sweep"
+        )
+    return [list(job) for job in itertools.product(*(choices(override) for override in parsed))]
+
+
+def composed(overrides: Sequence[str]) -> dict[str, Any]:
+    """Compose one job to plain data."""
+    check_names(overrides)
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(version_base="1.3", config_dir=str(catalogue.folder())):
+        try:
+            return plain(compose("run", list(overrides)))
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(f"command line: {str(error).splitlines()[0]}") from None
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """Return a composed config as plain data, without what belongs to Hydra."""
+    data = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(data, dict)
+    return {str(key): value for key, value in data.items() if key != "hydra"}
+
+
+def built(data: dict[str, Any]) -> RunSpec:
+    """Return the spec of a composed job, without the settings of the launch."""
+    return build({key: value for key, value in data.items() if key not in RIM})
+
+
+def specs(overrides: Sequence[str], sweep: bool = False) -> list[RunSpec]:
+    """Return the spec of every job; raise ConfigError with every fault of every job, once each."""
+    found, faults = [], []
+    for job in jobs(overrides, sweep):
+        try:
+            found.append(built(composed(job)))
+        except ConfigError as error:
+            faults += [line for line in str(error).splitlines() if line not in faults]
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return found

@@ -1,0 +1,17 @@
+"""Every task by its kind: a new task is one file and one line here."""
+
+from lstm_research.tasks.adding import Adding
+from lstm_research.tasks.copying import Copying
+from lstm_research.tasks.music import Music
+from lstm_research.tasks.parity import Parity
+from lstm_research.tasks.reber import Reber
+from lstm_research.tasks.temporal_order import TemporalOrder
+
+TASKS: dict[str, type] = {
+    "adding": Adding,
+    "copying": Copying,
+    "temporal_order": TemporalOrder,
+    "reber": Reber,
+    "parity": Parity,
+    "music": Music,
+}

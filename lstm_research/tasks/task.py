@@ -1,0 +1,134 @@
+"""What a task is: pure functions from a key to a batch, and the numbers that judge an answer.
+
+A task carries no state. A training batch is a function of (data, key, size), a held-out batch of
+(data, split), so there is nothing to save and a resumed run sees what the first would have seen.
+Arrays are batch-major here, at the public edge; the network turns them round.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import jax
+
+from lstm_research.axes import Array, Bool, Float, Int, Seed, Tree
+from lstm_research.initial import fold
+from lstm_research.tasks.limits import one_of
+
+HELD_OUT_SEED = 0x5EED  # no run trains from it: its keys are folded from the run's own seed
+SPLITS = ("valid", "test")
+
+
+class Batch(NamedTuple):
+    """Sequences side by side, with the weight of every prediction asked of them.
+
+    inputs    floats, or tokens that the network embeds
+    targets   one per step, or one per row when the read-out is of the last step; a class, or floats
+    mask      weight of each prediction in the loss and in every metric; zero is never scored
+    lengths   steps of each row that count, the rest is padding; None: every row is full
+    resets    True at the first step of each sequence where a row holds several; None: one a row
+    scored    the mask of accuracy and sequence_accuracy where it differs from that of the loss
+              (copying: the loss is averaged over all steps, the accuracy over the recalled ones)
+    """
+
+    inputs: Float[Array, "batch time features"] | Int[Array, "batch time"]
+    targets: (
+        Int[Array, "batch time"]
+        | Float[Array, "batch time outputs"]
+        | Int[Array, "batch"]
+        | Float[Array, "batch outputs"]
+    )
+    mask: Float[Array, "batch time"] | Float[Array, "batch"]
+    lengths: Int[Array, "batch"] | None = None
+    resets: Bool[Array, "batch time"] | None = None
+    scored: Float[Array, "batch time"] | None = None
+
+
+class Success(NamedTuple):
+    """When a task counts as solved: one metric inside its bounds, both of them inclusive."""
+
+    metric: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def holds(self, metrics: Mapping[str, float]) -> bool:
+        """Say whether these metrics solve the task; a NaN never does. KeyError: no such metric."""
+        if self.metric not in metrics:
+            raise KeyError(f"success asks for {self.metric!r}, there are {sorted(metrics)}")
+        low = -math.inf if self.at_least is None else self.at_least
+        high = math.inf if self.at_most is None else self.at_most
+        return bool(low <= metrics[self.metric] <= high)
+
+
+Draw = Callable[[Tree, Seed, int], Batch]
+HeldOut = Callable[[Tree, str], tuple[Batch, ...]]
+DrawAt = Callable[[Tree, Seed, Int[Array, ""] | int, int], Batch]
+Score = Callable[[Array, Batch], dict[str, tuple[Float[Array, ""], Float[Array, ""]]]]
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A built task; compared and hashed by identity, so that it may be a static argument of jit.
+
+    name       what tables print
+    readout    "step": an answer at every step; "last": one, at the last step of each row
+    loss       cross_entropy of classes, bernoulli of many yes/no outputs, squared_error
+    outputs    width of the network's read-out
+    features   width of float inputs, or
+    vocabulary number of tokens of integer inputs; exactly one of the two is set
+    draw       (data, key, size) -> Batch: one training batch; pure, size is static
+    held_out   (data, split) -> batches, split "valid" or "test"; not for jit; the same each time
+    metric     the metric by which runs are compared, and goal its direction
+    chance     per metric, what the best answer without memory of earlier inputs reaches on test
+    source     author, year, arXiv
+    data       pytree of arrays that draw gathers from, never closed over; None: generated
+    success    when a run may stop because the task is solved
+    tolerance  "within" is the share of predictions off by less than this; None: no such metric
+    score      (outputs, batch) -> {metric: (sum, weight)}: metrics of the task's own; pure
+    draw_at    (data, seed key, step, size) -> Batch: set where the data are finite; the trainer
+               then takes its batches from here, and every sequence comes once an epoch
+    """
+
+    name: str
+    readout: Literal["step", "last"]
+    loss: Literal["cross_entropy", "bernoulli", "squared_error"]
+    outputs: int
+    draw: Draw
+    held_out: HeldOut
+    metric: str
+    goal: Literal["min", "max"]
+    chance: Mapping[str, float]
+    source: str
+    features: int | None = None
+    vocabulary: int | None = None
+    data: Tree = None
+    success: Success | None = None
+    tolerance: float | None = None
+    score: Score | None = None
+    draw_at: DrawAt | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless the inputs are either floats or tokens."""
+        if (self.features is None) == (self.vocabulary is None):
+            raise ValueError(f"{self.name}: exactly one of features and vocabulary must be set")
+
+    def sample(self, key: Seed, size: int) -> Batch:
+        """Draw one training batch of `size` rows."""
+        return self.draw(self.data, key, size)
+
+
+def held_out_key(split: str) -> Seed:
+    """Return the fixed key of a split. ValueError: no such split."""
+    one_of("split", split, SPLITS)
+    return fold(jax.random.key(HELD_OUT_SEED), split)
+
+
+def drawn_once(draw: Draw, size: int) -> HeldOut:
+    """Return the held_out of a generated task: one batch of `size` rows from the split's key."""
+    drawn = jax.jit(draw, static_argnums=2)
+
+    def held_out(data: Tree, split: str) -> tuple[Batch, ...]:
+        return (drawn(data, held_out_key(split), size),)
+
+    return held_out

@@ -1,0 +1,126 @@
+"""A cell over time: the plain `lax.scan`, the oracle of every fast path.
+
+What a padded, interrupted or reversed sequence means is decided here, once, for all engines:
+`layout` turns lengths and resets into two masks, and `masked_step` is what a step does with them.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from lstm_research.axes import Array, Bool, Hiddens, Lengths, Resets, Steps, Tree
+from lstm_research.cell import Cell, Weights, drive, step, width
+
+Engine = Literal["auto", "scan", "fused"]
+Unroll = Callable[..., tuple[Tree, Hiddens]]
+
+
+class Masks(NamedTuple):
+    """What happens before and at a step; None where it never does."""
+
+    valid: Bool[Array, "time *batch 1"] | None  # the step exists
+    fresh: Bool[Array, "time *batch 1"] | None  # forget the carry before this step
+
+
+def layout(x: Steps, lengths: Lengths | None, resets: Resets | None, reverse: bool) -> Masks:
+    """Return the masks of a batch.
+
+    A reset at t starts a new sequence at t. Run backwards, that sequence ends before the loop goes
+    on to t - 1, so the carry is forgotten there.
+    """
+    steps, batch = x.shape[0], x.shape[1:-1]
+    valid = fresh = None
+    if lengths is not None:
+        when = jnp.arange(steps).reshape(-1, *(1 for _ in batch))
+        valid = (when < jnp.asarray(lengths))[..., None]
+    if resets is not None:
+        fresh = jnp.asarray(resets, bool)[..., None]
+        if reverse:
+            fresh = jnp.concatenate([fresh[1:], jnp.zeros_like(fresh[:1])])
+    return Masks(valid, fresh)
+
+
+def refuse(cell: Cell, weights: Weights, carry: Tree, x: Steps, lengths, resets) -> None:
+    """Raise ValueError with the axis and both sizes where the arrays do not belong together."""
+    batch = x.shape[1:-1]
+    if x.shape[-1] != weights.w.shape[0]:
+        raise ValueError(
+            f"x has {x.shape[-1]} features and the weights were made for {weights.w.shape[0]}"
+        )
+    if lengths is not None and jnp.shape(lengths) != batch:
+        raise ValueError(f"lengths has shape {jnp.shape(lengths)}; the batch of x is {batch}")
+    if resets is not None and jnp.shape(resets) != x.shape[:-1]:
+        raise ValueError(
+            f"resets has shape {jnp.shape(resets)}; time and batch of x are {x.shape[:-1]}"
+        )
+    wanted = jax.eval_shape(lambda: cell.start(batch, width(weights, cell)))
+    for got, want in zip(jax.tree.leaves(carry), jax.tree.leaves(wanted), strict=True):
+        if got.shape != want.shape:
+            raise ValueError(
+                f"a leaf of the carry has shape {got.shape}; this cell and batch need {want.shape}"
+            )
+
+
+def masked_step(
+    cell: Cell, weights: Weights, first: Tree, carry: Tree, now: tuple
+) -> tuple[Tree, Array]:
+    """Take one step under the masks: forget, step, keep the old carry where the step does not
+    exist.
+    """
+    zx, masks = now
+    before = carry if masks.fresh is None else choose(masks.fresh, first, carry)
+    after, _ = step(cell, weights, zx, before)
+    h = cell.emit(after)
+    if masks.valid is None:
+        return after, h
+    return choose(masks.valid, after, before), jnp.where(masks.valid, h, 0)
+
+
+def choose(mask: Array, yes: Tree, no: Tree) -> Tree:
+    """Return `yes` where the mask holds, else `no`, leaf by leaf."""
+    return jax.tree.map(lambda a, b: jnp.where(mask, a, b), yes, no)
+
+
+def scan(
+    cell: Cell, weights: Weights, carry: Tree, zx: Array, masks: Masks, reverse: bool
+) -> tuple[Tree, Hiddens]:
+    """Run the loop as one `lax.scan`."""
+    first = cell.start(zx.shape[1:-1], width(weights, cell), zx.dtype)
+    body = partial(masked_step, cell, weights, first)
+    return lax.scan(body, carry, (zx, masks), reverse=reverse)
+
+
+def over_time(
+    loop: Unroll,
+    cell: Cell,
+    weights: Weights,
+    carry: Tree,
+    x: Steps,
+    lengths: Lengths | None,
+    resets: Resets | None,
+    reverse: bool,
+) -> tuple[Tree, Hiddens]:
+    """Check, mask and project the inputs, then run a loop over them."""
+    refuse(cell, weights, carry, x, lengths, resets)
+    masks = layout(x, lengths, resets, reverse)
+    if masks.valid is not None:
+        x = jnp.where(masks.valid, x, 0)  # NaN in padding must not reach a gradient through 0 * NaN
+    return loop(cell, weights, carry, drive(weights, x), masks, reverse)
+
+
+def unroll_scan(
+    cell: Cell,
+    weights: Weights,
+    carry: Tree,
+    x: Steps,
+    *,
+    lengths: Lengths | None = None,
+    resets: Resets | None = None,
+    reverse: bool = False,
+) -> tuple[Tree, Hiddens]:
+    """Run a cell over time with autodiff as its backward: the oracle. Arguments as `fused.unroll`."""
+    return over_time(scan, cell, weights, carry, x, lengths, resets, reverse)

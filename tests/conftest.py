@@ -1,0 +1,43 @@
+"""Fixtures of every test: a key, float64 where a claim needs it, and the real data of the
+neighbourhood.
+"""
+
+import os
+from pathlib import Path
+
+import jax
+import pytest
+
+NEIGHBOUR = Path(__file__).parents[2] / "shared" / "data"
+if NEIGHBOUR.is_dir():
+    os.environ.setdefault("LSTM_RESEARCH_DATA", str(NEIGHBOUR))
+
+
+@pytest.fixture
+def key() -> jax.Array:
+    return jax.random.key(0)
+
+
+@pytest.fixture
+def float64():
+    """Double precision for one test."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def quiet_trackers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test finds a login."""
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", os.devnull)
+
+
+@pytest.fixture
+def data_folder() -> Path:
+    """The folder of real data; a test that needs it is skipped, by name, where there is none."""
+    found = os.environ.get("LSTM_RESEARCH_DATA")
+    if not found:
+        pytest.skip(
+            "needs the real data: set LSTM_RESEARCH_DATA to a folder that holds polymusic/JSB_Chorales.mat"
+        )
+    return Path(found)

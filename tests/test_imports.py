@@ -1,0 +1,99 @@
+"""Imports point one way, read from the source: this list is the order, and it lives nowhere else.
+"""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "lstm_research"
+ORDER = (
+    "axes", "spelling", "cell", "initial", "activation", "legal", "gated",
+    "cells.elman", "cells.fgr", "cells.gru_before", "cells",
+    "unroll", "fused", "catalogue", "nnx_cell", "nnx_layer", "network", "loss",
+    "tasks.limits", "tasks.task", "tasks.data", "tasks.grammar", "tasks.pianoroll", "tasks.adding",
+    "tasks.copying", "tasks.parity", "tasks.reber", "tasks.temporal_order", "tasks.music", "tasks",
+    "optimizer", "evaluate", "train", "plain", "environment", "disk", "store",
+    "trackers.child", "trackers.wandb", "trackers", "stats", "label", "digits", "entry", "table", "grid",
+    "terminal", "render", "config", "face", "run", "local", "progress", "sweep", "check", "cli",
+)  # fmt: skip
+HEAVY = {
+    "hydra": {"sweep", "cli"},
+    "omegaconf": {"sweep"},
+    "pydantic": {"config"},
+    "wandb": {"trackers.wandb"},
+}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+        if name != "__init__":
+            found[name] = path
+    return found
+
+
+def imported(path: Path) -> set[str]:
+    """Names of every module that a file imports, inside functions too."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_every_module_has_its_place_in_the_order():
+    assert sorted(modules()) == sorted(ORDER)
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_imports_point_backwards_only(name):
+    place = ORDER.index(name)
+    ours = {each.removeprefix("lstm_research.") for each in imported(modules()[name])
+            if each.startswith("lstm_research.")}  # fmt: skip
+    package = name.partition(".")[0]
+    later = {each for each in ours & set(ORDER) if ORDER.index(each) >= place and each != package}
+    assert not later, f"{name} imports {later}, which come after it"
+
+
+@pytest.mark.parametrize("heavy", HEAVY)
+def test_heavy_packages_stay_at_the_rim(heavy):
+    users = {name for name, path in modules().items()
+             if any(each.split(".")[0] == heavy for each in imported(path))}  # fmt: skip
+    assert users <= HEAVY[heavy]
+
+
+def test_the_core_imports_where_hydra_pydantic_and_wandb_are_absent():
+    code = """
+import sys
+for name in ("hydra", "omegaconf", "pydantic", "wandb", "scipy", "pooch"):
+    sys.modules[name] = None
+import lstm_research as lr
+import lstm_research.train, lstm_research.fused, lstm_research.network, lstm_research.cells
+cell = lr.cell("greff/v")
+assert lr.unroll and lr.Recurrent and lr.NnxCell
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=120)
+
+
+def test_no_file_is_long_and_no_drawer_exists():
+    root = PACKAGE.parent
+    files = [
+        path
+        for folder in ("lstm_research", "experiments", "tests")
+        for path in (root / folder).rglob("*.py")
+    ]
+    long = {
+        str(path): lines for path in files if (lines := len(path.read_text().splitlines())) > 300
+    }
+    assert not long
+    assert not [
+        path
+        for path in files
+        if path.stem in ("utils", "util", "helpers", "helper", "misc", "common")
+    ]
