@@ -13,6 +13,7 @@ mean validation gets seeds 2, 3 and 4.
 """
 
 import argparse
+import bisect
 import dataclasses
 import json
 import math
@@ -81,7 +82,7 @@ def hidden(cell: str, size: Size) -> int:
         inside = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
         return inside + (KEYS * (width + 1) if size.readout else 0)
 
-    return max(width for width in range(1, 1000) if count(width) <= size.most)
+    return bisect.bisect_right(range(1, 1000), size.most, key=count)
 
 
 def spec(cell: str, size: Size, width: int, rate: float, seed: int) -> RunSpec:

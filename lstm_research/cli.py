@@ -28,6 +28,7 @@ from lstm_research.table import table
 from lstm_research.tasks.data import DataError
 
 FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
+VALUED = ("--cfg", "-c", "--package", "-p", "--info", "-i")  # flags of Hydra that take a value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,8 +86,7 @@ def run(arguments: list[str]) -> int:
     if set(arguments) & {"-h", "--help"}:
         print(RUN_HELP)
         return 0
-    flags = [word for word in arguments if word.startswith("-")]
-    overrides = [word for word in arguments if not word.startswith("-")]
+    flags, overrides = flags_and_overrides(arguments)
     many = bool(set(flags) & {"-m", "--multirun"})
     specs = sweep.specs(overrides, many)
     rim = sweep.composed(sweep.jobs(overrides, many)[0])
@@ -100,6 +100,19 @@ def run(arguments: list[str]) -> int:
         )
         return 0 if theirs else report(specs, Path(rim["runs"]))
     return launch(specs, Path(rim["runs"]), rim["tracker"], "--force" in flags, rim["workers"])
+
+
+def flags_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Part the flags, each with its value if it takes one, from the overrides."""
+    flags, overrides, words = [], [], iter(arguments)
+    for word in words:
+        if not word.startswith("-"):
+            overrides.append(word)
+            continue
+        flags.append(word)
+        if word in VALUED and (value := next(words, None)) is not None:
+            flags.append(value)
+    return flags, overrides
 
 
 def hydra_main(arguments: list[str]) -> None:

@@ -40,7 +40,7 @@ et al. 2014 (arXiv:1406.1078), Collins et al. 2017 (arXiv:1611.09913), van der W
 """
 
 import dataclasses
-from functools import partial
+from functools import cache, partial
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -249,6 +249,7 @@ def block_bias(spec: GateSpec, key: Seed, name: str, hidden: int) -> Float[Array
     return base - hold if spec.chrono else base  # chrono sets b_i = -b_f from the same draw
 
 
+@cache
 def gated(spec: GateSpec) -> Cell:
     """Return the cell of one row: dead parts own no weights and are never computed."""
     row = switches(spec)
@@ -260,15 +261,16 @@ def gated(spec: GateSpec) -> Cell:
 ALL = Switches(*(None for _ in Switches._fields))  # not a bool: everything owns weights
 
 
+@cache
 def swept(spec: GateSpec) -> Cell:
     """Return the superset cell: every block owns weights, and the row is an array among them.
 
     Equal to `gated(spec)` from the same key. Weights of dead parts receive a gradient of exactly
     zero. Costs six blocks of pre-activations where an LSTM has four: for sweeps, never for timings.
     """
-    row = Switches(*(jnp.asarray(value) for value in switches(spec)))
 
     def begin(key: Seed, features: int, hidden: int) -> Weights:
+        row = Switches(*(jnp.asarray(value) for value in switches(spec)))
         return init(spec, ALL, key, features, hidden)._replace(row=row)
 
     return Cell(begin, start_carry, (stage(ALL),), partial(update, ALL), emit_hidden)

@@ -28,7 +28,7 @@ def contradictions(spec: Any) -> list[tuple[bool, str]]:
     starts = [
         name
         for name in ("forget_bias", "chrono", "uniform_gates")
-        if getattr(spec, name) not in (None, False)
+        if getattr(spec, name) is not None and getattr(spec, name) is not False
     ]
     return [
         (

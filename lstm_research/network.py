@@ -58,11 +58,12 @@ class Network(nnx.Module):
             raise ValueError(
                 f"give features or vocabulary; got features={features}, vocabulary={vocabulary}"
             )
+        if readout not in ("step", "last"):
+            raise ValueError(f"readout={readout!r} is not one of 'last', 'step'")
         self.vocabulary, self.readout = vocabulary, readout
-        self.embed = None
-        width = features if vocabulary is None else vocabulary
-        if vocabulary is not None and spec.embed is not None:
-            self.embed, width = nnx.Embed(vocabulary, spec.embed, rngs=rngs), spec.embed
+        embeds = vocabulary is not None and spec.embed is not None
+        self.embed = nnx.Embed(vocabulary, spec.embed, rngs=rngs) if embeds else None
+        width = spec.embed if embeds else features if vocabulary is None else vocabulary
         ways = (False, True) if spec.bidirectional else (False,)
         self.layers, self.norms = nnx.List(), nnx.List()
         for _ in range(spec.layers):

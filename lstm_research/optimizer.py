@@ -10,6 +10,16 @@ Rule = Literal["adam", "adamw", "rmsprop", "sgd", "momentum", "nesterov"]
 Schedule = Literal["constant", "cosine", "linear", "exponential"]
 
 
+OWNED = {
+    "adam": ("b1", "b2", "epsilon"),
+    "adamw": ("b1", "b2", "epsilon", "weight_decay"),
+    "rmsprop": ("decay", "epsilon"),
+    "sgd": (),
+    "momentum": ("momentum",),
+    "nesterov": ("momentum",),
+}  # the numbers that each rule reads
+
+
 @dataclasses.dataclass(frozen=True)
 class OptimizerSpec:
     """What a run's `optimizer` settings say; numbers of a rule that does not use them are refused."""
@@ -44,10 +54,16 @@ class OptimizerSpec:
                 f"warmup={self.warmup} and weight_decay={self.weight_decay} must not be negative, "
                 f"and final={self.final} is a share of the rate in [0, 1]"
             )
-        if self.weight_decay and self.name != "adamw":
-            raise ValueError(
-                f"weight_decay={self.weight_decay} belongs to name=adamw; got name={self.name}"
-            )
+        numbers = sorted(
+            {name for names in OWNED.values() for name in names} - set(OWNED[self.name])
+        )
+        fields = {field.name: field.default for field in dataclasses.fields(self)}
+        for name in numbers:
+            if getattr(self, name) != fields[name]:
+                users = ", ".join(rule for rule, names in OWNED.items() if name in names)
+                raise ValueError(
+                    f"{name}={getattr(self, name)} is read by {users} and not by name={self.name}"
+                )
         if self.schedule == "exponential" and not self.final:
             raise ValueError(
                 "schedule=exponential falls to final times the rate and needs final > 0; got final=0.0"

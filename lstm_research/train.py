@@ -7,6 +7,7 @@ around it: advance, evaluate, stop. It touches neither disk nor console; what it
 """
 
 import dataclasses
+import itertools
 import math
 import statistics
 import time
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 from jax import lax
@@ -37,9 +39,8 @@ class Budget:
     steps: int = 2000
     batch: int = 32  # sequences a step
     evaluate_every: int = 200  # steps
-    patience: int | None = (
-        None  # evaluations without a better validation; null: never stop for that
-    )
+    patience: int | None = None  # evaluations without a better validation; null: no such stop
+    stop_when_solved: bool = True  # false: train on after the task's success
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "evaluate_every", "patience"):
@@ -227,59 +228,60 @@ def fit(
     fresh = "advance" not in program.__dict__
     advance, state = program.advance, program.begin(jnp.int32(seed))
     started, paces, track = clock(), [], Track()
-    status, at = "finished", 0
-    while status == "finished" and at < budget.steps:
+    solved = diverged = None
+    at = 0
+    while at < budget.steps and diverged is None:
         count = min(
             program.call, budget.steps - at, budget.evaluate_every - at % budget.evaluate_every
         )
         before = clock()
         state, losses, norms = advance(state, task.data, jnp.int32(seed), jnp.int32(count))
-        values = [float(value) for value in losses[:count]]
+        values = np.asarray(losses)[:count].tolist()
         paces.append((clock() - before) / count)
-        bad = next((i for i, value in enumerate(values) if not math.isfinite(value)), None)
-        at += count if bad is None else bad
-        good = values[:bad] or [math.nan]
-        record(
-            {
-                "step": at,
-                "split": "train",
-                "loss": statistics.fmean(good),
-                "gradient_norm": float(norms[max(len(values[:bad]) - 1, 0)]),
-            }
-        )
-        if bad is not None:
-            status = "diverged"
+        good = list(itertools.takewhile(math.isfinite, values))
+        at += len(good)
+        mean = statistics.fmean(good) if good else math.nan
+        norm = float(norms[max(len(good) - 1, 0)])
+        record({"step": at, "split": "train", "loss": mean, "gradient_norm": norm})
+        if len(good) < count:
+            diverged = at
         elif at % budget.evaluate_every == 0 or at == budget.steps:
             found = program.evaluate(state.params, state.rest, "valid")
             record({"step": at, "split": "valid", **found})
             track = track.after(task, at, found, state)
             if not math.isfinite(found[task.metric]):
-                status = "diverged"
-            elif task.success is not None and task.success.holds(found):
-                status = "solved"
-            elif budget.patience is not None and track.stale >= budget.patience:
+                diverged = at
+            elif solved is None and task.success is not None and task.success.holds(found):
+                solved = at
+            if solved is not None and budget.stop_when_solved:
                 break
-    return conclude(program, status, at, track, clock() - started, paces, fresh)
+            if budget.patience is not None and track.stale >= budget.patience:
+                break
+    ends = Ends(at, solved, diverged)
+    return conclude(program, ends, track, clock() - started, paces, fresh)
+
+
+class Ends(NamedTuple):
+    """The steps at which a run stopped, first met the task's success, and turned non-finite."""
+
+    at: int
+    solved: int | None
+    diverged: int | None
 
 
 def conclude(
-    program: Program,
-    status: str,
-    at: int,
-    track: Track,
-    seconds: float,
-    paces: list[float],
-    fresh: bool,
+    program: Program, ends: Ends, track: Track, seconds: float, paces: list[float], fresh: bool
 ) -> Result:
     """Return the result of a run that has stopped; a diverged one has no test metrics."""
     task, ended = program.task, {}
-    if status != "diverged" and track.metrics is not None and track.model is not None:
+    if ends.diverged is None and track.metrics is not None and track.model is not None:
         ended = {"valid": track.metrics, "test": program.evaluate(*track.model, "test")}
+    solved = "solved" if ends.solved is not None else "finished"
     return Result(
-        status=status,
-        steps=at,
-        solved_at=at if status == "solved" else None,
-        diverged_at=at if status == "diverged" else None,
+        status=solved if ends.diverged is None else "diverged",
+        steps=ends.at,
+        solved_at=ends.solved,
+        diverged_at=ends.diverged,
         best_step=track.step,
         metric=task.metric,
         goal=task.goal,

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from lstm_research.axes import Array, Bool, Hiddens, Lengths, Resets, Steps, Tree
@@ -39,6 +40,7 @@ def layout(x: Steps, lengths: Lengths | None, resets: Resets | None, reverse: bo
         valid = (when < jnp.asarray(lengths))[..., None]
     if resets is not None:
         fresh = jnp.asarray(resets, bool)[..., None]
+        fresh = fresh if valid is None else fresh & valid  # padding resets nothing
         if reverse:
             fresh = jnp.concatenate([fresh[1:], jnp.zeros_like(fresh[:1])])
     return Masks(valid, fresh)
@@ -51,13 +53,17 @@ def refuse(cell: Cell, weights: Weights, carry: Tree, x: Steps, lengths, resets)
         raise ValueError(
             f"x has {x.shape[-1]} features and the weights were made for {weights.w.shape[0]}"
         )
-    if lengths is not None and jnp.shape(lengths) != batch:
-        raise ValueError(f"lengths has shape {jnp.shape(lengths)}; the batch of x is {batch}")
-    if resets is not None and jnp.shape(resets) != x.shape[:-1]:
+    if lengths is not None and np.shape(lengths) != batch:
+        raise ValueError(f"lengths has shape {np.shape(lengths)}; the batch of x is {batch}")
+    if resets is not None and np.shape(resets) != x.shape[:-1]:
         raise ValueError(
-            f"resets has shape {jnp.shape(resets)}; time and batch of x are {x.shape[:-1]}"
+            f"resets has shape {np.shape(resets)}; time and batch of x are {x.shape[:-1]}"
         )
     wanted = jax.eval_shape(lambda: cell.start(batch, width(weights, cell)))
+    if jax.tree.structure(carry) != jax.tree.structure(wanted):
+        raise ValueError(
+            f"the carry is a {type(carry).__name__}; this cell carries a {type(wanted).__name__}"
+        )
     for got, want in zip(jax.tree.leaves(carry), jax.tree.leaves(wanted), strict=True):
         if got.shape != want.shape:
             raise ValueError(
@@ -106,6 +112,15 @@ def over_time(
 ) -> tuple[Tree, Hiddens]:
     """Check, mask and project the inputs, then run a loop over them."""
     refuse(cell, weights, carry, x, lengths, resets)
+    return compiled(loop, cell, reverse, weights, carry, x, lengths, resets)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def compiled(
+    loop: Unroll, cell: Cell, reverse: bool, weights: Weights, carry: Tree, x: Steps,
+    lengths: Lengths | None, resets: Resets | None,
+) -> tuple[Tree, Hiddens]:  # fmt: skip
+    """Run the loop under jit, so that a call outside of one compiles once and not every time."""
     masks = layout(x, lengths, resets, reverse)
     if masks.valid is not None:
         x = jnp.where(masks.valid, x, 0)  # NaN in padding must not reach a gradient through 0 * NaN

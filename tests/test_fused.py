@@ -104,11 +104,10 @@ def test_the_cell_compiled_for_a_row_is_the_row_of_the_superset(float64, dtype):
     rng = np.random.default_rng(1)
     array = lambda *shape: rng.normal(size=shape).astype(dtype)
     parts = {name: array(B, H) for name in (*stage(ALL).both, "driven", "recurred")}
-    p = {name: array(H) for name in ("p_i", "p_f", "p_o", "b_hg")}
+    p = {name: array(B, H) for name in ("p_i", "p_f", "p_o", "b_hg")}  # spread, as in the engine
     carry, turn = Carry(array(B, H), array(B, H)), Carry(array(B, H), array(B, H))
-    limit = (
-        1e-12 if dtype == np.float64 else 1e-5
-    )  # float32: a peephole's gradient sums what nearly cancels
+    # float32: gradients of either sign meet in p_o c' and may nearly cancel
+    limit = 1e-12 if dtype == np.float64 else 3e-6
     z = Pre(
         np.concatenate([parts[n] for n in stage(ALL).both], -1), parts["driven"], parts["recurred"]
     )

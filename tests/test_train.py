@@ -84,6 +84,14 @@ def test_a_solved_task_stops_and_says_when():
     assert (result.status, result.steps, result.solved_at) == ("solved", 10, 10)
 
 
+def test_a_run_may_train_on_after_it_has_solved_its_task():
+    task = dataclasses.replace(
+        Adding(length=6, held_out=20).build(), success=Success("mse", at_most=10.0)
+    )
+    result = fit(program(task, dataclasses.replace(BUDGET, stop_when_solved=False)), 0)
+    assert (result.status, result.steps, result.solved_at) == ("solved", 25, 10)
+
+
 def test_patience_stops_a_run_that_no_longer_improves():
     budget = Budget(steps=500, batch=4, evaluate_every=5, patience=2)
     result = fit(program(budget=budget, rule=OptimizerSpec(rate=1e-12)), 0)

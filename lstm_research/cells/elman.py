@@ -1,7 +1,7 @@
 """The simple recurrent network: h' = act(x W + h R + b)."""
 
 import dataclasses
-from functools import partial
+from functools import cache, partial
 from typing import Literal
 
 import jax
@@ -40,6 +40,7 @@ class Elman:
     recurrent: initial.Start = "orthogonal"
     bias: initial.BiasStart = "zeros"
 
+    @cache  # noqa: B019 (equal specs are one cell, and there are few)
     def build(self) -> Cell:
         """Return the cell."""
         act = {"tanh": jnp.tanh, "relu": jax.nn.relu, "identity": lambda z: z}[self.activation]

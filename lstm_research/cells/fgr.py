@@ -1,7 +1,7 @@
 """Full gate recurrence: every gate also hears all three gates of the step before."""
 
 import dataclasses
-from functools import partial
+from functools import cache, partial
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -43,6 +43,7 @@ class Fgr:
             raise ValueError(f"peephole={self.peephole!r} may hold the letters i, f and o")
         object.__setattr__(self, "peephole", ordered(self.peephole))
 
+    @cache  # noqa: B019 (equal specs are one cell, and there are few)
     def build(self) -> Cell:
         """Return the cell."""
         stages = (Stage("ifgo", "", "", read_hidden), Stage("", "", "ifo", read_gates))

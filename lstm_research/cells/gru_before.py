@@ -1,7 +1,7 @@
 """The GRU that resets before its recurrent matrix: two dependent products a step."""
 
 import dataclasses
-from functools import partial
+from functools import cache, partial
 from typing import Literal
 
 import jax.numpy as jnp
@@ -40,6 +40,7 @@ class GruBefore:
     bias: initial.BiasStart = "zeros"
     forget_bias: float = 1.0
 
+    @cache  # noqa: B019 (equal specs are one cell, and there are few)
     def build(self) -> Cell:
         """Return the cell."""
         stages = (Stage("ir", "", "", read_hidden), Stage("g", "", "", read_reset))

@@ -1,0 +1,117 @@
+"""The command line as a newcomer and a fumbler use it."""
+
+import json
+
+import pytest
+from small import WORDS
+
+from lstm_research import cli, store
+
+
+def lines(capsys) -> tuple[list[str], list[str]]:
+    said = capsys.readouterr()
+    return said.out.splitlines(), said.err.splitlines()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_no_argument_lists_the_commands(capsys):
+    assert cli.main([]) == 0
+    out, _ = lines(capsys)
+    assert all(any(line.strip().startswith(name) for line in out) for name in cli.COMMANDS)
+
+
+def test_an_unknown_command_names_the_nearest(capsys):
+    assert cli.main(["tabel"]) == 2
+    assert "'table'" in lines(capsys)[1][0]
+
+
+def test_one_run_then_its_table(folder, capsys):
+    assert cli.main(["run", "cell=greff/v", *WORDS]) == 0
+    assert "1 runs in runs: 1 finished" in lines(capsys)[0]
+    (record,) = store.load_runs("runs")
+    assert record.status == "finished" and record.study == "default"
+    assert cli.main(["table"]) == 0
+    out = "\n".join(lines(capsys)[0])
+    assert "peephole" in out and "n=1" in out
+
+
+def test_a_sweep_is_run_once_and_the_second_time_is_there(folder, capsys):
+    line = ["run", "-m", "cell=lstm,elman", "seed=range(2)", "workers=1", "study=mine", *WORDS]
+    assert cli.main(line) == 0
+    assert "4 runs in runs: 4 finished" in lines(capsys)[0]
+    assert cli.main(line) == 0
+    assert "4 runs in runs: 4 finished (4 were there before)" in lines(capsys)[0]
+    assert cli.main(["table", "--study", "mine", "--format", "json", "--baseline", "lstm"]) == 0
+    table = json.loads("\n".join(lines(capsys)[0]))
+    assert [row["label"] for row in table["rows"]] == ["lstm", "elman"]
+    assert [row["entries"][0]["n"] for row in table["rows"]] == [2, 2]
+
+
+def test_force_runs_again(folder, capsys):
+    cli.main(["run", *WORDS])
+    cli.main(["run", "--force", *WORDS])
+    assert lines(capsys)[0][-1] == "1 runs in runs: 1 finished"
+
+
+def test_a_hydra_launcher_of_the_users_choice_serves_as_well(folder, capsys):
+    line = ["run", "-m", "hydra/launcher=basic", "cell=lstm,elman", *WORDS]
+    assert cli.main(line) == 0
+    assert "2 runs in runs: 2 finished" in lines(capsys)[0]
+
+
+def test_hydra_shows_the_composed_config_and_runs_nothing(folder, capsys):
+    assert cli.main(["run", "--cfg", "job", "cell=gru"]) == 0
+    assert any("reset_gate: true" in line for line in lines(capsys)[0])
+    assert not (folder / "runs").exists()
+
+
+@pytest.mark.parametrize(("words", "parts"), [
+    (["cell=lstn"], ["cell", "'lstn'", "'lstm'"]),
+    (["task.lenth=3"], ["task.lenth", "'length'"]),
+    (["tracker=wanbd"], ["tracker", "'wanbd'", "'wandb'"]),
+    (["seed=1,2"], ["-m"]),
+    (["cell=cifg", "cell.forget_gate=false"], ["coupled=True", "forget_gate=False"]),
+    (["task=copying", "task.delay=0"], ["task.delay"]),
+    (["budget.steps=many"], ["budget.steps", "'many'"]),
+    (["cell=lstm,lstn", "-m"], ["'lstn'"]),
+])  # fmt: skip
+def test_a_mistake_is_one_line_and_no_folder(folder, capsys, words, parts):
+    assert cli.main(["run", *words]) == 2
+    out, err = lines(capsys)
+    assert not out and len(err) == 1 and all(part in err[0] for part in parts), err
+    assert not list(folder.iterdir())
+
+
+def test_a_failed_run_is_named_and_the_others_go_on(folder, capsys, monkeypatch):
+    monkeypatch.setenv("LSTM_RESEARCH_DATA", str(folder / "nowhere"))
+    (folder / "nowhere").mkdir()
+    words = ["task=piano", "network.hidden=3", "budget=tiny", "tracker=none", "workers=1"]
+    assert cli.main(["run", *words]) == 1
+    out, err = lines(capsys)
+    assert "1 failed" in out[0]
+    assert "Piano_midi.mat" in err[0] and "seed 0" in err[0] and "Traceback" not in "".join(err)
+
+
+def test_a_table_of_nothing_says_how_to_get_something(folder, capsys):
+    (folder / "runs").mkdir()
+    assert cli.main(["table"]) == 1
+    assert "quickstart" in lines(capsys)[1][0]
+
+
+def test_a_table_of_no_folder_names_it(folder, capsys):
+    assert cli.main(["table", "elsewhere"]) == 1
+    assert "elsewhere" in lines(capsys)[1][0]
+
+
+def test_an_interrupt_says_that_nothing_is_lost(folder, capsys, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.local, "launch", interrupted)
+    assert cli.main(["run", *WORDS]) == 130
+    assert "goes on from here" in lines(capsys)[1][0]
