@@ -31,6 +31,7 @@ class OptimizerSpec:
     warmup: int = 0  # steps of a linear rise from zero
     clip_norm: float | None = 1.0  # largest global norm of the gradient
     clip_value: float | None = None  # largest absolute value of an entry of the gradient
+    weight_noise: float = 0.0  # standard deviation of what is added to the weights at every step
     momentum: float = 0.9  # momentum and nesterov
     weight_decay: float = 0.0  # adamw
     decay: float = 0.9  # rmsprop: of the running mean of squares
@@ -46,6 +47,8 @@ class OptimizerSpec:
                     f"{name}={value} must be positive"
                     + (", or null for off" if "clip" in name else "")
                 )
+        if self.weight_noise < 0:
+            raise ValueError(f"weight_noise={self.weight_noise} must not be negative")
         for name in ("momentum", "decay", "b1", "b2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must lie in [0, 1)")

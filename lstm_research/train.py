@@ -99,7 +99,7 @@ class Program:
             vocabulary=task.vocabulary,
             readout=task.readout,
         )
-        self.rule = optimizer(rule, budget.steps)
+        self.rule, self.weight_noise = optimizer(rule, budget.steps), rule.weight_noise
         self.compile_s = 0.0
         model = nnx.eval_shape(lambda: self.network(rngs=nnx.Rngs(0)))
         self.parameters = parameters(model)
@@ -141,6 +141,7 @@ class Program:
         noise = jax.random.fold_in(fold(key, "dropout"), state.step)
 
         def objective(params: Tree) -> Array:
+            params = shaken(params, fold(noise, "weights"), self.weight_noise)
             total, weight = loss(self.task, self.outputs(params, state.rest, batch, noise), batch)
             return total / jnp.maximum(weight, 1e-9)
 
@@ -193,6 +194,19 @@ class Program:
 def held_out(task: Task, split: str) -> tuple[Batch, ...]:
     """Return the batches of a split, drawn once for all programs of a task."""
     return task.held_out(task.data, split)
+
+
+def shaken(params: Tree, key: Seed, deviation: float) -> Tree:
+    """Return weights plus Gaussian noise, fresh at every step (Graves 2011; Jim, Giles & Horne 1996)."""
+    if not deviation:
+        return params
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(key, len(leaves))
+    drawn = [
+        deviation * jax.random.normal(k, x.shape, x.dtype)
+        for k, x in zip(keys, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(tree, [x + d for x, d in zip(leaves, drawn, strict=True)])
 
 
 class Track(NamedTuple):
