@@ -7,7 +7,17 @@ so that `import lstm_research` is quick and the core works without Hydra, pydant
 import importlib
 import sys
 import types
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what `_HOMES` says, for editors and type checkers
+    from lstm_research.config import RunSpec, build
+    from lstm_research.face import cell, task
+    from lstm_research.fused import unroll
+    from lstm_research.network import Network, NetworkSpec
+    from lstm_research.nnx_cell import NnxCell
+    from lstm_research.nnx_layer import Recurrent
+    from lstm_research.run import fit
+    from lstm_research.store import frame as load_runs
 
 __version__ = "0.1.0"
 

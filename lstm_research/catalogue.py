@@ -59,7 +59,7 @@ def settings(group: str, name: str) -> dict[str, Any]:
 def build(kinds: Mapping[str, type], group: str, values: Mapping[str, Any]) -> Any:
     """Return the frozen spec that `kind` and the fields of a mapping describe."""
     kind = values.get("kind")
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise UnknownName(unknown(f"{group}.kind", kind, kinds, f"kind of {group}"))
     fields = [field.name for field in dataclasses.fields(kinds[kind])]
     for key in values:

@@ -13,6 +13,9 @@ resets before its matrix) has two. `(+)` adds the blocks to which both sides con
 the others apart, so that neither W nor R is padded with zeros.
 """
 
+# JAX leaves types such as `device` unknown in its own signatures:
+# pyright: reportUnknownMemberType=false
+
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -22,7 +25,10 @@ from lstm_research.axes import Array, Float, Seed, Tree
 
 
 class Weights(NamedTuple):
-    """Everything that a cell learns, and the row of switches where that is data."""
+    """Everything that a cell learns, and the row of switches where that is data.
+
+    `read` and `update` are given the vectors alone: their `w`, `b` and `r` are None.
+    """
 
     w: Float[Array, "features drive"]
     b: Float[Array, "drive"]
@@ -32,7 +38,7 @@ class Weights(NamedTuple):
 
 
 class Pre(NamedTuple):
-    """The pre-activations of one stage; a part without blocks is None."""
+    """The pre-activations of one stage; a part without blocks is None, and a cell knows which."""
 
     both: Float[Array, "*batch both"] | None
     driven: Float[Array, "*batch driven"] | None
@@ -88,13 +94,14 @@ def driven(
     """Cut zx into (both, driven) for each stage."""
     blocks = sum(len(stage.both) + len(stage.driven) for stage in cell.stages)
     hidden = zx.shape[-1] // blocks
-    parts, at = [], 0
+    parts: list[tuple[Array | None, Array | None]] = []
+    at = 0
     for stage in cell.stages:
-        pair = []
-        for count in (len(stage.both), len(stage.driven)):
-            pair.append(zx[..., at : at + count * hidden] if count else None)
-            at += count * hidden
-        parts.append((pair[0], pair[1]))
+        middle = at + len(stage.both) * hidden
+        end = middle + len(stage.driven) * hidden
+        both = zx[..., at:middle] if stage.both else None
+        parts.append((both, zx[..., middle:end] if stage.driven else None))
+        at = end
     return tuple(parts)
 
 

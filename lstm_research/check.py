@@ -9,8 +9,8 @@ import yaml
 
 from lstm_research import catalogue, sweep
 from lstm_research.config import RunSpec
+from lstm_research.program import Program
 from lstm_research.tasks.data import DataError
-from lstm_research.train import Program
 
 
 class Finding(NamedTuple):

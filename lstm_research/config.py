@@ -9,7 +9,7 @@ import dataclasses
 import typing
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import pydantic
 
@@ -17,9 +17,9 @@ from lstm_research import catalogue
 from lstm_research.cells import CELLS
 from lstm_research.network import NetworkSpec
 from lstm_research.optimizer import OptimizerSpec
+from lstm_research.program import Budget
 from lstm_research.spelling import unknown
 from lstm_research.tasks import TASKS
-from lstm_research.train import Budget
 
 
 class ConfigError(ValueError):
@@ -76,13 +76,14 @@ def section(name: str, value: Any) -> Any:
         return study(value)
     if not isinstance(value, Mapping):
         raise ConfigError(f"{name}: {value!r} must be a group of settings")
+    values = cast(Mapping[str, Any], value)
     if kinds is None:
         plain = {"network": NetworkSpec, "optimizer": OptimizerSpec, "budget": Budget}[name]
-        return validated(plain, name, value)
-    kind = value.get("kind")
-    if kind not in kinds:
+        return validated(plain, name, values)
+    kind = values.get("kind")
+    if not isinstance(kind, str) or kind not in kinds:
         raise ConfigError(unknown(f"{name}.kind", kind, kinds, f"kind of {name}"))
-    return validated(kinds[kind], name, value)
+    return validated(kinds[kind], name, values)
 
 
 def study(value: Any) -> str:
@@ -128,7 +129,7 @@ def validated(cls: type, path: str, values: Mapping[str, Any]) -> Any:
 
 
 @cache
-def adapter(hint: Any) -> pydantic.TypeAdapter:
+def adapter(hint: Any) -> pydantic.TypeAdapter[Any]:
     """Return the validator of a type, made once."""
     return pydantic.TypeAdapter(hint)
 

@@ -39,9 +39,12 @@ et al. 2014 (arXiv:1406.1078), Collins et al. 2017 (arXiv:1611.09913), van der W
 2018 (arXiv:1804.04849).
 """
 
+# `jax.jit` forgets signatures, and JAX leaves types such as `device` unknown in its own:
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+
 import dataclasses
 from functools import cache, partial
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar, cast
 
 import jax.numpy as jnp
 from jax import lax
@@ -108,19 +111,19 @@ class GateSpec:
 class Switches(NamedTuple):
     """The row as the rule reads it: Python values while tracing, arrays of any shape while running."""
 
-    input_gate: bool
-    forget_gate: bool
-    output_gate: bool
-    reset_gate: bool
-    reset_bias: bool
-    coupled: bool
-    shift: float
-    peephole_i: bool
-    peephole_f: bool
-    peephole_o: bool
-    squash_input: bool
-    squash_output: bool
-    half_slope: bool
+    input_gate: bool | Array
+    forget_gate: bool | Array
+    output_gate: bool | Array
+    reset_gate: bool | Array
+    reset_bias: bool | Array
+    coupled: bool | Array
+    shift: float | Array
+    peephole_i: bool | Array
+    peephole_f: bool | Array
+    peephole_o: bool | Array
+    squash_input: bool | Array
+    squash_output: bool | Array
+    half_slope: bool | Array
 
 
 def switches(spec: GateSpec) -> Switches:
@@ -130,7 +133,10 @@ def switches(spec: GateSpec) -> Switches:
     return Switches(**rest, **eyes)
 
 
-def pick(on, alive, dead):
+Number = TypeVar("Number", bound=Array | float)
+
+
+def pick(on: bool | Array, alive: Number, dead: Number) -> Number | Array:
     """Return `alive` or `dead`: a bool decides while tracing, an array decides while running."""
     if isinstance(on, bool):
         return alive if on else dead
@@ -157,8 +163,8 @@ def candidate(
 ) -> Array:
     """Return g where it could not be activated with the gates: linear, or waiting for r."""
     if z is None:
-        inner = pre.recurred + pick(row.reset_bias, p["b_hg"], 0.0) if "b_hg" in p else pre.recurred
-        z = pre.driven + r * inner
+        driven, inner = cast(tuple[Array, Array], (pre.driven, pre.recurred))
+        z = driven + r * (inner + pick(row.reset_bias, p["b_hg"], 0.0) if "b_hg" in p else inner)
     return pick(row.squash_input, jnp.tanh(z * slope) / slope, z)
 
 
@@ -258,7 +264,7 @@ def gated(spec: GateSpec) -> Cell:
     return Cell(partial(init, spec, row), start, (stage(row),), partial(update, row), emit_hidden)
 
 
-ALL = Switches(*(None for _ in Switches._fields))  # not a bool: everything owns weights
+ALL = Switches._make(None for _ in Switches._fields)  # not a bool: everything owns weights
 
 
 @cache

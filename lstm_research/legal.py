@@ -21,15 +21,14 @@ def ordered(letters: str) -> str:
 
 def contradictions(spec: Any) -> list[tuple[bool, str]]:
     """Return every rule that a row may break, with what to say then."""
+    return [*of_gates(spec), *of_starts(spec)]
+
+
+def of_gates(spec: Any) -> list[tuple[bool, str]]:
+    """Return the rules on which parts a row may own together."""
     owns = gates(spec)
     strange = sorted(set(spec.peephole) - set("ifo"))
     blind = [gate for gate in ordered(spec.peephole) if gate not in owns]
-    holds = spec.forget_gate
-    starts = [
-        name
-        for name in ("forget_bias", "chrono", "uniform_gates")
-        if getattr(spec, name) is not None and getattr(spec, name) is not False
-    ]
     return [
         (
             spec.coupled and not (spec.input_gate and spec.forget_gate),
@@ -58,8 +57,19 @@ def contradictions(spec: Any) -> list[tuple[bool, str]]:
             spec.half_slope and not (spec.squash_input or spec.squash_output),
             "half_slope=True changes a squash and needs squash_input or squash_output; got both False",
         ),
+    ]
+
+
+def of_starts(spec: Any) -> list[tuple[bool, str]]:
+    """Return the rules on how the bias of the forget gate starts."""
+    starts = [
+        name
+        for name in ("forget_bias", "chrono", "uniform_gates")
+        if getattr(spec, name) is not None and getattr(spec, name) is not False
+    ]
+    return [
         (
-            bool(starts) and not holds,
+            bool(starts) and not spec.forget_gate,
             f"{', '.join(starts)} sets the bias of the forget gate, and this row has none "
             "(forget_gate=False)",
         ),

@@ -113,6 +113,9 @@ def serve(pipe: Connection, core: int, root: Path, force: bool) -> None:
         return
 
 
+LOST = "its worker died; the same line runs it again"
+
+
 def oversee(
     pipes: list[Connection],
     waiting: dict[Signature, list[RunSpec]],
@@ -141,9 +144,7 @@ def oversee(
             try:
                 kind, said = pipe.recv()
             except EOFError:
-                lost = Outcome(
-                    "unfinished", Path(), True, "its worker died; the same line runs it again"
-                )
+                lost = Outcome("unfinished", Path(), True, LOST)
                 hooks.end(pipes.index(pipe), busy.pop(pipe), lost)
                 continue
             if kind == "event":

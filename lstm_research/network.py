@@ -1,7 +1,7 @@
 """The network around the recurrence, of Flax's own layers: embed, recur, normalise, drop, read out."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import jax
 import jax.numpy as jnp
@@ -61,9 +61,12 @@ class Network(nnx.Module):
         if readout not in ("step", "last"):
             raise ValueError(f"readout={readout!r} is not one of 'last', 'step'")
         self.vocabulary, self.readout = vocabulary, readout
-        embeds = vocabulary is not None and spec.embed is not None
-        self.embed = nnx.Embed(vocabulary, spec.embed, rngs=rngs) if embeds else None
-        width = spec.embed if embeds else features if vocabulary is None else vocabulary
+        if vocabulary is not None and spec.embed is not None:
+            width = spec.embed
+            self.embed = nnx.Embed(vocabulary, width, rngs=rngs)
+        else:
+            width = cast(int, features if vocabulary is None else vocabulary)  # one of them is set
+            self.embed = None
         ways = (False, True) if spec.bidirectional else (False,)
         self.layers, self.norms = nnx.List(), nnx.List()
         for _ in range(spec.layers):

@@ -30,7 +30,8 @@ class Recurrent(nnx.Module):
     ) -> None:
         self.spec = cell_spec(cell)
         self.in_features, self.hidden_features = in_features, hidden_features
-        self.reverse, self.engine = reverse, engine
+        self.reverse = reverse
+        self.engine: Engine = engine
         self.weights = hold(self.spec.build().init(rngs.params(), in_features, hidden_features))
 
     def __call__(

@@ -6,6 +6,8 @@ from typing import Literal
 import jax
 import optax
 
+from lstm_research.axes import Seed, Tree
+
 Rule = Literal["adam", "adamw", "rmsprop", "sgd", "momentum", "nesterov"]
 Schedule = Literal["constant", "cosine", "linear", "exponential"]
 
@@ -111,3 +113,16 @@ def optimizer(
     parts = [optax.clip(spec.clip_value)] if spec.clip_value is not None else []
     parts += [optax.clip_by_global_norm(spec.clip_norm)] if spec.clip_norm is not None else []
     return optax.chain(*parts, rules[spec.name]())
+
+
+def shaken(params: Tree, key: Seed, deviation: float) -> Tree:
+    """Return weights plus Gaussian noise, fresh at every step (Graves 2011; Jim, Giles & Horne 1996)."""
+    if not deviation:
+        return params
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(key, len(leaves))
+    noisy = [
+        leaf + deviation * jax.random.normal(key, leaf.shape, leaf.dtype)
+        for key, leaf in zip(keys, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(tree, noisy)

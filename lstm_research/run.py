@@ -11,8 +11,9 @@ from lstm_research import store
 from lstm_research.config import RunSpec
 from lstm_research.network import NetworkSpec
 from lstm_research.optimizer import OptimizerSpec
+from lstm_research.program import Budget, Program
 from lstm_research.tasks.task import Task
-from lstm_research.train import Budget, Program, Result
+from lstm_research.train import Result
 from lstm_research.train import fit as train
 
 

@@ -127,7 +127,7 @@ class RunFolder:
     Closing without `finish` (an interrupt, a kill) leaves the run unfinished.
     """
 
-    def __init__(self, path: Path, lock: int, listeners: tuple[Any, ...]):
+    def __init__(self, path: Path, lock: int, listeners: tuple[Any, ...]) -> None:
         self.path = path
         self.listeners = listeners
         self._lock: int | None = lock

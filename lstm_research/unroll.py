@@ -4,6 +4,9 @@ What a padded, interrupted or reversed sequence means is decided here, once, for
 `layout` turns lengths and resets into two masks, and `masked_step` is what a step does with them.
 """
 
+# `jax.jit` forgets signatures, and JAX leaves types such as `device` unknown in its own:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
@@ -46,7 +49,14 @@ def layout(x: Steps, lengths: Lengths | None, resets: Resets | None, reverse: bo
     return Masks(valid, fresh)
 
 
-def refuse(cell: Cell, weights: Weights, carry: Tree, x: Steps, lengths, resets) -> None:
+def refuse(
+    cell: Cell,
+    weights: Weights,
+    carry: Tree,
+    x: Steps,
+    lengths: Lengths | None,
+    resets: Resets | None,
+) -> None:
     """Raise ValueError with the axis and both sizes where the arrays do not belong together."""
     batch = x.shape[1:-1]
     if x.shape[-1] != weights.w.shape[0]:
@@ -72,7 +82,7 @@ def refuse(cell: Cell, weights: Weights, carry: Tree, x: Steps, lengths, resets)
 
 
 def masked_step(
-    cell: Cell, weights: Weights, first: Tree, carry: Tree, now: tuple
+    cell: Cell, weights: Weights, first: Tree, carry: Tree, now: tuple[Array, Masks]
 ) -> tuple[Tree, Array]:
     """Take one step under the masks: forget, step, keep the old carry where the step does not
     exist.
@@ -88,7 +98,7 @@ def masked_step(
 
 def choose(mask: Array, yes: Tree, no: Tree) -> Tree:
     """Return `yes` where the mask holds, else `no`, leaf by leaf."""
-    return jax.tree.map(lambda a, b: jnp.where(mask, a, b), yes, no)
+    return jax.tree.map(partial(jnp.where, mask), yes, no)
 
 
 def scan(

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import pytest
 
 from lstm_research import catalogue, check, sweep
+from lstm_research.program import Program
 from lstm_research.run import signature, task
 from lstm_research.tasks.data import DataError
-from lstm_research.train import Program
 
 SMALL = ("network.hidden=4", "budget.steps=2", "budget.batch=2", "budget.evaluate_every=1")
 QUICK = {

@@ -1,5 +1,4 @@
-"""Imports point one way, read from the source: this list is the order, and it lives nowhere else.
-"""
+"""Imports point one way, read from the source: this list is the order, and it lives nowhere else."""
 
 import ast
 import subprocess
@@ -15,7 +14,7 @@ ORDER = (
     "unroll", "fused", "catalogue", "nnx_cell", "nnx_layer", "network", "loss",
     "tasks.limits", "tasks.task", "tasks.data", "tasks.grammar", "tasks.pianoroll", "tasks.adding",
     "tasks.copying", "tasks.parity", "tasks.reber", "tasks.temporal_order", "tasks.music", "tasks",
-    "optimizer", "evaluate", "train", "plain", "environment", "disk", "store",
+    "optimizer", "evaluate", "program", "train", "plain", "environment", "disk", "store",
     "trackers.child", "trackers.wandb", "trackers", "stats", "label", "digits", "entry", "table", "grid",
     "terminal", "render", "config", "face", "run", "local", "progress", "sweep", "check", "cli",
 )  # fmt: skip

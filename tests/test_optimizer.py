@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -9,7 +10,7 @@ import pytest
 from agreement import agree
 
 from lstm_research import catalogue
-from lstm_research.optimizer import OptimizerSpec, Rule, optimizer, schedule
+from lstm_research.optimizer import OptimizerSpec, Rule, optimizer, schedule, shaken
 
 CURVATURE, BEGIN = np.array([1.0, 3.0, 0.2]), np.array([1.0, -2.0, 0.5])
 
@@ -162,3 +163,13 @@ def test_a_number_of_another_rule_is_refused(fields):
     """`OptimizerSpec` says that numbers of a rule that does not use them are refused."""
     with pytest.raises(ValueError, match=next(iter(fields))):
         OptimizerSpec(name="sgd", **fields)
+
+
+def test_weight_noise_has_its_deviation_and_is_off_at_zero():
+    weights = {"w": jnp.zeros((200, 50)), "b": jnp.zeros(30)}
+    assert shaken(weights, jax.random.key(0), 0.0) is weights
+    moved = shaken(weights, jax.random.key(0), 0.075)
+    assert float(moved["w"].std()) == pytest.approx(0.075, rel=0.05)
+    assert abs(float(moved["w"].mean())) < 0.005
+    again = shaken(weights, jax.random.key(1), 0.075)
+    assert not np.array_equal(moved["w"], again["w"])

@@ -11,9 +11,10 @@ import pytest
 from lstm_research.gated import GateSpec
 from lstm_research.network import NetworkSpec
 from lstm_research.optimizer import OptimizerSpec
+from lstm_research.program import Budget, Program
 from lstm_research.tasks.adding import Adding
 from lstm_research.tasks.task import Success
-from lstm_research.train import Budget, Program, fit
+from lstm_research.train import fit
 
 BUDGET = Budget(steps=25, batch=4, evaluate_every=10)
 

@@ -1,8 +1,9 @@
 """The simple recurrent network: h' = act(x W + h R + b)."""
 
 import dataclasses
+from collections.abc import Callable
 from functools import cache, partial
-from typing import Literal
+from typing import Literal, cast
 
 import jax
 import jax.numpy as jnp
@@ -60,8 +61,9 @@ def init(spec: Elman, key: Seed, features: int, hidden: int) -> Weights:
     return Weights(w, initial.bias(spec.bias, initial.fold(key, "b_h"), hidden), (r,), {})
 
 
-def update(act, weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
+def update(
+    act: Callable[[Array], Array], weights: Weights, z: tuple[Pre, ...], carry: Hidden
+) -> Hidden:
     """Return h' = act(z)."""
     (pre,) = z
-    both: Array | None = pre.both
-    return Hidden(act(both))
+    return Hidden(act(cast(Array, pre.both)))  # the one stage has blocks in `both`

@@ -2,7 +2,7 @@
 
 import dataclasses
 from functools import cache, partial
-from typing import Literal
+from typing import Literal, cast
 
 import jax.numpy as jnp
 
@@ -66,7 +66,7 @@ def init(spec: GruBefore, key: Seed, features: int, hidden: int) -> Weights:
 
 def gates(z: tuple[Pre, ...]) -> dict[str, Array]:
     """Return i and r from the first stage."""
-    return activate("ir", z[0].both)
+    return activate("ir", cast(Array, z[0].both))  # either stage has blocks in `both`
 
 
 def read_reset(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Array:
@@ -77,4 +77,4 @@ def read_reset(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Array:
 def update(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
     """Return h' = h + i (g - h)."""
     i = gates(z)["i"]
-    return Hidden((1.0 - i) * carry.h + i * jnp.tanh(z[1].both))
+    return Hidden((1.0 - i) * carry.h + i * jnp.tanh(cast(Array, z[1].both)))

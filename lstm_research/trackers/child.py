@@ -47,7 +47,7 @@ class Child:
         *,
         label: Callable[[Mapping], str] | None = None,
         hint: str = "",
-    ):
+    ) -> None:
         self.name, self.hint, self.label = name, hint, label
         self.warned = False
         self._waiting = b""

@@ -89,7 +89,7 @@ def replay(paths: Iterable[str | Path], child: Child) -> None:
 class Mirror:
     """One W&B run and how far the curve has been read into it."""
 
-    def __init__(self, folder: str, project: str, mode: str, path: Path, label: str | None):
+    def __init__(self, folder: str, project: str, mode: str, path: Path, label: str | None) -> None:
         import wandb
 
         record = load_run(path)
@@ -184,7 +184,7 @@ def summary(record: Record) -> dict[str, Any]:
 class Mirrors:
     """The runs that are open in this child, by folder; one that fails costs the others nothing."""
 
-    def __init__(self, folder: str, project: str, mode: str, alive: int):
+    def __init__(self, folder: str, project: str, mode: str, alive: int) -> None:
         self.place, self.alive = (folder, project, mode), alive
         self.open: dict[Path, Mirror] = {}
         self.faults = 0

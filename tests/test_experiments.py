@@ -1,0 +1,75 @@
+"""Committed tables come from their committed runs, and an experiment builds every run it names."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "experiments"
+RESULTS = sorted((ROOT / "results").glob("*.jsonl"))
+
+
+def load(name: str):
+    spec = importlib.util.spec_from_file_location(f"experiments_{name}", ROOT / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_experiment_says_what_it_asks_and_how_it_is_run():
+    for path in ROOT.glob("*.py"):
+        said = load(path.stem).__doc__
+        assert f"python experiments/{path.name}" in said
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_a_committed_table_is_what_its_runs_render_to(path):
+    first, *records = [json.loads(line) for line in path.read_text().splitlines()]
+    text = load(path.stem).render(records, first["baselines"])
+    assert text == path.with_suffix(".md").read_text()
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_every_committed_run_names_its_commit_and_has_a_status(path):
+    _, *records = [json.loads(line) for line in path.read_text().splitlines()]
+    assert records
+    for record in records:
+        assert len(record["environment"]["commit"]) == 40 and not record["environment"]["dirty"]
+        assert record["result"]["status"] in ("finished", "solved", "diverged")
+
+
+def test_music_fits_its_budgets_as_closely_as_whole_units_allow():
+    music = load("music")
+    widths = {
+        (cell, size.name): music.hidden(cell, size)
+        for size in music.SIZES
+        for cell in ("lstm", "gru")
+    }
+    assert widths == {
+        ("lstm", "20K"): 39,
+        ("gru", "20K"): 48,
+        ("lstm", "300K"): 223,
+        ("gru", "300K"): 262,
+    }
+    count = lambda h: 4 * (88 * h + h * h + h)
+    assert count(39) <= 20_000 < count(40)
+
+
+def test_music_names_runs_that_differ_in_what_they_should():
+    music = load("music")
+    small, large = music.SIZES
+    spec = music.spec("gru", small, 48, 0.003, 2)
+    assert (spec.optimizer.weight_noise, spec.network.dropout, spec.seed) == (0.075, 0.0, 2)
+    assert music.spec("gru", large, 262, 0.003, 2).network.dropout == 0.5
+
+
+@pytest.mark.slow
+def test_speed_measures_every_rival_that_is_installed():
+    speed = load("speed")
+    speed.K, speed.ROUNDS = 2, 3
+    times = speed.measure((2, 5, 3, 4))
+    assert {"ours, fused", "ours, scan", "flax nnx.RNN"} <= set(times)
+    assert all(len(taken) == 3 and min(taken) > 0 for taken in times.values())
+    assert "not installed" in speed.report((2, 5, 3, 4), {"ours, fused": times["ours, fused"]})
