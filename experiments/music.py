@@ -1,7 +1,9 @@
 """JSB Chorales at two parameter budgets: does the choice of gates matter on real music?
 
-    python experiments/music.py            run what is missing, then write results/music.md and .jsonl
+    python experiments/music.py            run what is missing, write results/music.md and .jsonl
     python experiments/music.py --render   write music.md again from music.jsonl, run nothing
+
+Runs that are in music.jsonl or in the store are not run again, so it may be stopped at any moment.
 
 Rows: tanh RNN, GRU, LSTM, peephole LSTM, CIFG, one layer each. Budgets: about 20,000 recurrent
 weights (Chung et al. 2014, who count so; weight noise 0.075 as there) and about 300,000 in all (Bai
@@ -15,9 +17,12 @@ better validation; test at the best validation. Rates 0.001 and 0.003 are tried 
 import argparse
 import bisect
 import dataclasses
+import itertools
 import json
 import math
+import sys
 from collections.abc import Iterable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +36,7 @@ from lstm_research.stats import mean_interval
 from lstm_research.tasks.music import Music
 
 RESULTS = Path(__file__).parent / "results"
+LINES = RESULTS / "music.jsonl"
 CELLS = {
     "elman": "tanh RNN",
     "gru": "GRU",
@@ -40,6 +46,7 @@ CELLS = {
 }
 RATES, FIRST, REST = (0.001, 0.003), (0, 1), (2, 3, 4)
 KEYS = 88
+Record = dict[str, Any]  # spec, environment and result of one run, as the store holds them
 
 
 class Size(NamedTuple):
@@ -52,6 +59,9 @@ class Size(NamedTuple):
     weight_noise: float
     published: Mapping[str, float]
     source: str
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
 
 SIZES = (
@@ -76,6 +86,7 @@ SIZES = (
 )
 
 
+@cache
 def hidden(cell: str, size: Size) -> int:
     """Return the largest width whose weights fit the budget."""
     made = lr.cell(cell)
@@ -103,7 +114,7 @@ def spec(cell: str, size: Size, width: int, rate: float, seed: int) -> RunSpec:
     )
 
 
-def validation(records: Iterable[Mapping[str, Any]]) -> float:
+def validation(records: Iterable[Record]) -> float:
     """Return the mean validation of runs; a diverged run makes it infinite."""
     found = [
         record["result"]["metrics"].get("valid", {}).get("nll", math.inf) for record in records
@@ -111,37 +122,58 @@ def validation(records: Iterable[Mapping[str, Any]]) -> float:
     return sum(found) / len(found)
 
 
-def collect(root: Path) -> list[dict[str, Any]]:
-    """Run what is missing and return every run of the table."""
-    widths = {(cell, size.name): hidden(cell, size) for size in SIZES for cell in CELLS}
-    tried = {
-        (size.name, cell, rate): [
-            spec(cell, size, widths[cell, size.name], rate, seed) for seed in FIRST
-        ]
-        for size in SIZES
-        for cell in CELLS
-        for rate in RATES
-    }
-    launch([each for group in tried.values() for each in group], root, "none")
-    chosen = []
-    for size in SIZES:
-        for cell in CELLS:
-            rate = min(
-                RATES,
-                key=lambda r: validation(read(root, each) for each in tried[size.name, cell, r]),
-            )
-            chosen += [spec(cell, size, widths[cell, size.name], rate, seed) for seed in REST]
-    launch(chosen, root, "none")
-    return [read(root, each) for each in (*(s for group in tried.values() for s in group), *chosen)]
+def wanted(records: Mapping[str, Record]) -> list[RunSpec]:
+    """Return the runs that the table still needs, as far as the known ones tell."""
+    specs: list[RunSpec] = []
+    for size, cell in itertools.product(SIZES, CELLS):
+        make = partial(spec, cell, size, hidden(cell, size))
+        tried = [make(rate, seed) for rate in RATES for seed in FIRST]
+        specs += tried
+        if all(key(each) in records for each in tried):
+            rate = best([records[key(each)] for each in tried])
+            specs += [make(rate, seed) for seed in REST]
+    return [each for each in specs if key(each) not in records]
 
 
-def read(root: Path, run: RunSpec) -> dict[str, Any]:
-    """Return what the store knows of a run."""
-    record = store.load_run(store.find(root, run.resolved()))
-    return {"spec": record.spec, "environment": record.environment, "result": record.result}
+def best(records: Iterable[Record]) -> float:
+    """Return the rate that validation prefers, over the seeds that every rate has."""
+    first = [r for r in records if r["spec"]["seed"] in FIRST]
+    mine = {rate: [r for r in first if r["spec"]["optimizer"]["rate"] == rate] for rate in RATES}
+    return min((rate for rate in RATES if mine[rate]), key=lambda rate: validation(mine[rate]))
 
 
-def render(records: list[dict[str, Any]], baselines: Mapping[str, float]) -> str:
+def key(run: RunSpec) -> str:
+    """Return the name of a run, that of its folder."""
+    return store.spec_hash(run.resolved())
+
+
+def known(root: Path) -> dict[str, Record]:
+    """Return the runs that are committed and those that the store holds, by name."""
+    kept = LINES.read_text(encoding="utf-8").splitlines()[1:] if LINES.is_file() else []
+    found = {store.spec_hash(each["spec"]): each for each in map(json.loads, kept)}
+    for record in store.load_runs(root) if (root / "music").is_dir() else []:
+        if record.study == "music" and record.status in ("finished", "solved", "diverged"):
+            fields = {name: getattr(record, name) for name in ("spec", "environment", "result")}
+            found.setdefault(store.spec_hash(record.spec), fields)
+    return found
+
+
+def save(records: Mapping[str, Record]) -> None:
+    """Write the runs, and the table that they render to."""
+    RESULTS.mkdir(exist_ok=True)
+    first = {"baselines": Music().baselines()._asdict()}
+    lines = [json.dumps(each, sort_keys=True) for each in (first, *records.values())]
+    LINES.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    draw()
+
+
+def draw() -> None:
+    """Write music.md from music.jsonl."""
+    first, *records = map(json.loads, LINES.read_text(encoding="utf-8").splitlines())
+    (RESULTS / "music.md").write_text(render(records, first["baselines"]), encoding="utf-8")
+
+
+def render(records: list[Record], baselines: Mapping[str, float]) -> str:
     """Return the table as Markdown."""
     lines = []
     for size in SIZES:
@@ -149,45 +181,43 @@ def render(records: list[dict[str, Any]], baselines: Mapping[str, float]) -> str
             f"\n## {size.name}: {'all weights' if size.readout else 'recurrent weights'} at most "
             f"{size.most:,}, dropout {size.dropout}, weight noise {size.weight_noise}\n",
             "| cell | hidden | weights, recurrent / all | rate | test NLL, mean [95 % interval] | validation "
-            "| n | published | ms/step |",
-            "|---|---|---|---|---|---|---|---|---|",
+            "| n | published |",
+            "|---|---|---|---|---|---|---|---|",
         ]
         lines += [row(records, size, cell, name) for cell, name in CELLS.items()]
         lines += [
-            f"| per-pitch Markov-1 | | {2 * KEYS} | | {baselines['markov']:.3f} | | | | |",
-            f"| per-pitch marginal | | {KEYS} | | {baselines['marginal']:.3f} | | | | |",
+            f"| per-pitch Markov-1 | | {2 * KEYS} | | {baselines['markov']:.3f} | | | |",
+            f"| per-pitch marginal | | {KEYS} | | {baselines['marginal']:.3f} | | | |",
             f"\nPublished: {size.source}.",
         ]
     return f"{head(records)}\n" + "\n".join(lines) + "\n"
 
 
-def row(records: list[dict[str, Any]], size: Size, cell: str, name: str) -> str:
+def row(records: list[Record], size: Size, cell: str, name: str) -> str:
     """Return one line of the table: the runs at the rate that validation chose."""
     settings = dataclasses.asdict(spec(cell, size, 1, 1.0, 0))
     mine = [
         r
         for r in records
-        if r["spec"]["cell"] == settings["cell"]
-        and (r["result"]["parameters"] > 100_000) == size.readout
+        if r["spec"]["cell"] == settings["cell"] and r["spec"]["network"]["dropout"] == size.dropout
     ]
-    rates = {rate: [r for r in mine if r["spec"]["optimizer"]["rate"] == rate] for rate in RATES}
-    best = min(
-        RATES, key=lambda rate: validation([r for r in rates[rate] if r["spec"]["seed"] in FIRST])
-    )
-    runs = rates[best]
+    said = size.published.get(cell, "")
+    if not mine:
+        return f"| {name} | | | | not run yet | | | {said} |"
+    rate = best(mine)
+    runs = [r for r in mine if r["spec"]["optimizer"]["rate"] == rate]
     good = [r["result"] for r in runs if r["result"]["status"] in ("finished", "solved")]
     test = mean_interval([r["metrics"]["test"]["nll"] for r in good])
     lost = len(runs) - len(good)
-    said = size.published.get(cell)
+    one = runs[0]["result"]
     return (
-        f"| {name} | {runs[0]['spec']['network']['hidden']} | {good[0]['recurrent_parameters']:,} / "
-        f"{good[0]['parameters']:,} | {best} | {test.mean:.3f} [{test.low:.3f}, {test.high:.3f}] | "
-        f"{validation(runs):.3f} | {len(runs)}{f', {lost} diverged' if lost else ''} | "
-        f"{said if said is not None else ''} | {sum(r['step_ms'] for r in good) / len(good):.1f} |"
+        f"| {name} | {runs[0]['spec']['network']['hidden']} | {one['recurrent_parameters']:,} / "
+        f"{one['parameters']:,} | {rate} | {test.mean:.3f} [{test.low:.3f}, {test.high:.3f}] | "
+        f"{validation(runs):.3f} | {len(runs)}{f', {lost} diverged' if lost else ''} | {said} |"
     )
 
 
-def head(records: list[dict[str, Any]]) -> str:
+def head(records: list[Record]) -> str:
     """Return title, procedure, cost and provenance."""
     cost = sum(r["result"]["train_s"] + r["result"]["compile_s"] for r in records) / 60
     bad = sum(r["result"]["status"] not in ("finished", "solved") for r in records)
@@ -200,34 +230,35 @@ def head(records: list[dict[str, Any]]) -> str:
     )
     text = (__doc__ or "").split("\n\n")
     return (
-        f"# {text[0]}\n\n{text[2]}\n\n{len(records)} runs, {bad} of them diverged or failed; "
+        f"# {text[0]}\n\n{text[3]}\n\n{len(records)} runs, {bad} of them diverged or failed; "
         f"{cost:.0f} core-minutes of training and compiling; commit {', '.join(commits)} "
         f"(+: with changes), jax {around['versions']['jax']}, {around['device']}, "
-        f"{around['cores']} cores, a run a core, so ms/step is of one core. The seeds that chose the "
-        "rate are among the five. Intervals are Student's over seeds."
+        "each run on one core. The seeds that chose the rate are among the five. "
+        "Intervals are Student's over seeds."
     )
 
 
 def main() -> None:
-    """Run or render."""
+    """Run what is missing, save as runs come in, draw."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--render", action="store_true", help="only write music.md from music.jsonl"
-    )
+    parser.add_argument("--render", action="store_true", help="write the table again, run nothing")
+    parser.add_argument("--save", action="store_true", help="take what the store has, run nothing")
     parser.add_argument("--runs", default="runs", help="folder of the store")
     options = parser.parse_args()
-    lines = RESULTS / "music.jsonl"
-    if not options.render:
-        found = {"baselines": Music().baselines()._asdict()}
-        records = collect(Path(options.runs))
-        RESULTS.mkdir(exist_ok=True)
-        lines.write_text(
-            "\n".join(json.dumps(each) for each in (found, *records)) + "\n", encoding="utf-8"
-        )
-    first, *records = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
-    (RESULTS / "music.md").write_text(render(records, first["baselines"]), encoding="utf-8")
+    root = Path(options.runs)
+    if options.render:
+        draw()
+    else:
+        records = known(root)
+        while not options.save and (missing := wanted(records)):
+            code = launch(missing, root, "none")
+            records = known(root)
+            save(records)
+            if code:
+                sys.exit(code)
+        save(records)
     print((RESULTS / "music.md").read_text(encoding="utf-8"))
 
 
