@@ -155,6 +155,6 @@ def emit_hidden(carry: Hidden | Carry) -> Float[Array, "*batch hidden"]:
     return carry.h
 
 
-def read_hidden(weights: Weights, z: tuple[Pre, ...], carry: Hidden | Carry) -> Array:
-    """Read h of the step before."""
+def read_hidden(weights: Weights, z: tuple[Pre, ...], carry: Tree) -> Array:
+    """Read h of the step before, from any carry that has one."""
     return carry.h
