@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import yaml
 
 from lstm_research import catalogue, sweep
 from lstm_research.config import RunSpec
@@ -44,11 +43,8 @@ def examine(name: str, overrides: list[str]) -> Finding:
 
 def study(name: str) -> Finding:
     """Build every spec of a study."""
-    lines = yaml.safe_load(
-        (catalogue.folder() / "studies" / f"{name}.yaml").read_text(encoding="utf-8")
-    )
     try:
-        count = sum(len(sweep.specs(line, sweep=True)) for line in lines)
+        count = len(sweep.study(name))
     except Exception as error:
         return Finding(f"studies/{name}", "fault", f"{type(error).__name__}: {error}")
     return Finding(f"studies/{name}", "ok", f"{count} runs")

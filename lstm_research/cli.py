@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-import yaml
 
 from lstm_research import catalogue, local, store, sweep, terminal, trackers
+from lstm_research.check import Finding
 from lstm_research.check import check as check_all
 from lstm_research.config import ConfigError, RunSpec, named
 from lstm_research.label import label
@@ -199,12 +199,7 @@ def quickstart(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("lstm-research quickstart", description=quickstart.__doc__)
     parser.add_argument("--runs", default="runs", help="folder of the store (default: runs)")
     options = parser.parse_args(arguments)
-    study = yaml.safe_load(
-        (catalogue.folder() / "studies" / "quickstart.yaml").read_text(encoding="utf-8")
-    )
-    specs = [
-        spec for line in study for spec in sweep.specs([*line, "study=quickstart"], sweep=True)
-    ]
+    specs = sweep.study("quickstart")
     code = launch(specs, Path(options.runs), "auto")
     return show([options.runs, "--study", "quickstart"]) or code
 
@@ -234,7 +229,7 @@ def show(arguments: list[str]) -> int:
 def check(arguments: list[str]) -> int:
     """Compose, build and shape-check every YAML and study."""
     argparse.ArgumentParser("lstm-research check", description=check.__doc__).parse_args(arguments)
-    findings = []
+    findings: list[Finding] = []
     for finding in check_all():
         findings.append(finding)
         print(f"{finding.verdict:<8} {finding.name:<28} {finding.detail}")

@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -116,3 +117,10 @@ def specs(overrides: Sequence[str], sweep: bool = False) -> list[RunSpec]:
     if faults:
         raise ConfigError("\n".join(faults))
     return found
+
+
+def study(name: str) -> list[RunSpec]:
+    """Return every run of a study: a YAML of `conf/studies` that lists command lines."""
+    text = (catalogue.folder() / "studies" / f"{name}.yaml").read_text(encoding="utf-8")
+    lines: list[list[str]] = yaml.safe_load(text)
+    return [spec for line in lines for spec in specs([*line, f"study={name}"], sweep=True)]

@@ -26,7 +26,8 @@ for name in catalogue.names("cell"):
         lengths = jnp.full(batch, 3)
         resets = jnp.zeros((5, *batch), bool)
         for engine in ("scan", "fused"):
-            call = lambda w: lr.unroll(cell, w, carry, x, lengths=lengths, resets=resets, engine=engine)[1].sum()
+            told = dict(lengths=lengths, resets=resets, engine=engine)
+            call = lambda w: lr.unroll(cell, w, carry, x, **told)[1].sum()
             jax.eval_shape(jax.grad(call), weights)
 for name in ("adding", "copying", "temporal_order_6a", "reber", "parity"):
     task = lr.task(name)
@@ -45,5 +46,7 @@ print("checked")
 
 
 def test_every_shape_that_a_signature_promises_holds():
-    said = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=300)
+    said = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=300
+    )
     assert said.stdout.strip() == "checked", said.stderr[-3000:]

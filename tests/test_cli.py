@@ -115,3 +115,24 @@ def test_an_interrupt_says_that_nothing_is_lost(folder, capsys, monkeypatch):
     monkeypatch.setattr(cli.local, "launch", interrupted)
     assert cli.main(["run", *WORDS]) == 130
     assert "goes on from here" in lines(capsys)[1][0]
+
+
+def test_quickstart_runs_its_study_and_shows_the_table(folder, capsys, monkeypatch):
+    words = ["cell=lstm,elman", "seed=range(2)", "study=quickstart", *WORDS]
+    study = cli.sweep.specs(words, sweep=True)
+    monkeypatch.setattr(cli.sweep, "study", lambda name: study)
+    assert cli.main(["quickstart"]) == 0
+    out = "\n".join(lines(capsys)[0])
+    assert "4 runs in runs: 4 finished" in out and "n=2" in out and "elman" in out
+    assert {record.study for record in store.load_runs("runs")} == {"quickstart"}
+
+
+def test_check_prints_a_line_for_each_yaml_and_fails_by_name(capsys, monkeypatch):
+    found = [
+        cli.Finding("cell/lstm", "ok", "fine"),
+        cli.Finding("cell/odd", "fault", "ConfigError: no"),
+    ]
+    monkeypatch.setattr(cli, "check_all", lambda: iter(found))
+    assert cli.main(["check"]) == 1
+    out, _ = lines(capsys)
+    assert out[-1] == "1 ok, 1 fault" and "cell/odd" in out[1] and "ConfigError: no" in out[1]
