@@ -10,6 +10,7 @@ percentile) and the ratio to ours. A rival that is not installed is said to be a
 """
 
 import argparse
+import importlib
 import importlib.util
 import os
 import platform
@@ -20,6 +21,7 @@ from collections.abc import Callable
 import flax
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import lax
 
@@ -73,9 +75,7 @@ def flax_nnx(shape: Shape) -> Call:
 
 def torch_lstm(shape: Shape) -> Call:
     """Return PyTorch's LSTM with all the threads that the machine has."""
-    import numpy as np
-    import torch
-
+    torch = importlib.import_module("torch")
     torch.manual_seed(0)
     layer = torch.nn.LSTM(shape[2], shape[3], batch_first=True)
     rule = torch.optim.SGD(layer.parameters(), RATE)
@@ -149,14 +149,12 @@ def main() -> None:
     parser.add_argument("shapes", nargs="*", help="batch,time,features,hidden")
     options = parser.parse_args()
     chosen = [shape(text) for text in options.shapes] or SHAPES
-    torch = ""
+    torch = "no torch"
     if importlib.util.find_spec("torch") is not None:
-        import torch as package
-
-        torch = f", torch {package.__version__}"
+        torch = f"torch {importlib.import_module('torch').__version__}"
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, {jax.devices()[0].device_kind}; jax "
-        f"{jax.__version__}, flax {flax.__version__}{torch}; {ROUNDS} rounds of {K} steps"
+        f"{jax.__version__}, flax {flax.__version__}, {torch}; {ROUNDS} rounds of {K} steps"
     )
     for each in chosen:
         print(report(each, measure(each)), flush=True)
