@@ -48,12 +48,16 @@ def names(group: str) -> list[str]:
     )
 
 
-def settings(group: str, name: str) -> dict[str, Any]:
+def document(group: str, name: str) -> Any:
     """Return what the YAML of a name says; raise UnknownName with the nearest spelling."""
     if name not in names(group):
         raise UnknownName(unknown(group, name, names(group), group))
-    text = (folder() / group / f"{name}.yaml").read_text(encoding="utf-8")
-    return yaml.safe_load(text) or {}
+    return yaml.safe_load((folder() / group / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def settings(group: str, name: str) -> dict[str, Any]:
+    """Return the settings of a name; raise as `document`."""
+    return document(group, name) or {}
 
 
 def build(kinds: Mapping[str, type], group: str, values: Mapping[str, Any]) -> Any:

@@ -8,7 +8,6 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -121,6 +120,5 @@ def specs(overrides: Sequence[str], sweep: bool = False) -> list[RunSpec]:
 
 def study(name: str) -> list[RunSpec]:
     """Return every run of a study: a YAML of `conf/studies` that lists command lines."""
-    text = (catalogue.folder() / "studies" / f"{name}.yaml").read_text(encoding="utf-8")
-    lines: list[list[str]] = yaml.safe_load(text)
+    lines: list[list[str]] = catalogue.document("studies", name)
     return [spec for line in lines for spec in specs([*line, f"study={name}"], sweep=True)]
