@@ -7,6 +7,7 @@ thing.
 """
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Mapping
 from functools import cache
@@ -82,7 +83,15 @@ def spec(kinds: Mapping[str, type], group: str, name: str, changes: Mapping[str,
     return build(kinds, group, settings(group, name) | dict(changes))
 
 
+def header(group: str, name: str) -> dict[str, str]:
+    """Return the comments that open a YAML: `caption`, and every `key: value` after it."""
+    text = (folder() / group / f"{name}.yaml").read_text(encoding="utf-8")
+    opening = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    first, *rest = [line.lstrip("# ").rstrip() for line in opening] or [""]
+    facts = (line.partition(": ") for line in rest)
+    return {"caption": first} | {key: value for key, _, value in facts}
+
+
 def caption(group: str, name: str) -> str:
-    """Return the first comment of a YAML: what it is and where it comes from."""
-    first = (folder() / group / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[:1]
-    return first[0].lstrip("# ").rstrip() if first and first[0].startswith("#") else ""
+    """Return the first comment of a YAML: what it is."""
+    return header(group, name)["caption"]

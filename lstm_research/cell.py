@@ -9,8 +9,12 @@ it::
     h     = emit(carry)
 
 Most cells have one stage that reads h. A cell whose second product waits for the first (a GRU that
-resets before its matrix) has two. `(+)` adds the blocks to which both sides contribute and keeps
-the others apart, so that neither W nor R is padded with zeros.
+resets before its matrix) has two; a stage that reads nothing has no product. `(+)` adds the blocks
+to which both sides contribute and keeps the others apart, so that neither W nor R is padded with
+zeros.
+
+What else a cell needs before the loop it says in the optional fields of `Cell`: a `drive` of its own
+for everything that depends on x alone, and a `cut` that finds the blocks in what it returns.
 """
 
 # JAX leaves types such as `device` unknown in its own signatures:
@@ -19,22 +23,24 @@ the others apart, so that neither W nor R is padded with zeros.
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
-from lstm_research.axes import Array, Float, Seed, Tree
+from lstm_research.axes import Array, Bool, Float, Seed, Tree
 
 
 class Weights(NamedTuple):
     """Everything that a cell learns, and the row of switches where that is data.
 
-    `read` and `update` are given the vectors alone: their `w`, `b` and `r` are None.
+    `read` and `update` are given the vectors alone: their `w`, `b`, `r` and `m` are None.
     """
 
-    w: Float[Array, "features drive"]
-    b: Float[Array, "drive"]
-    r: tuple[Float[Array, "read wide"], ...]  # one matrix a stage
+    w: Float[Array, "features drive"] | None
+    b: Float[Array, "drive"] | None  # None: the biases are among `p`, or there are none
+    r: tuple[Array | None, ...]  # one a stage: (read, wide), (heads, read, blocks, each), or None
     p: dict[str, Float[Array, "_"]]  # vectors inside the update: peepholes, inner biases
-    row: Tree = None  # switches as arrays, never trained; None where the cell is compiled for a row
+    row: Tree = None  # numbers that are never trained: switches; None where compiled for a row
+    m: Tree = None  # a dict of matrices that `drive` and `ready` use beside w
 
 
 class Pre(NamedTuple):
@@ -54,15 +60,42 @@ class Stage(NamedTuple):
     both: str  # blocks into which input and recurrence add up, a letter each
     driven: str  # blocks of the input alone
     recurred: str  # blocks of the recurrence alone
-    read: Read
+    read: Read | None  # None: no product, every block is driven
+
+
+class Masks(NamedTuple):
+    """What happens before and at a step; None where it never does."""
+
+    valid: Bool[Array, "time *batch 1"] | None  # the step exists
+    fresh: Bool[Array, "time *batch 1"] | None  # forget the carry before this step
+
+
+def project(weights: Weights, x: Array, masks: Masks, key: Seed | None) -> Array:
+    """Return zx = x W + b of every step in one product.
+
+    The leading axes are flattened first: the backward pass of a product on three axes makes XLA:CPU
+    insert a transposed copy of the largest array there is.
+    """
+    assert weights.w is not None
+    flat = x.reshape(-1, x.shape[-1]) @ weights.w
+    flat = flat if weights.b is None else flat + weights.b
+    return flat.reshape(*x.shape[:-1], weights.w.shape[-1])
+
+
+Drive = Callable[[Weights, Array, Masks, Seed | None], Tree]
+Parts = tuple[tuple[Array | None, Array | None], ...]  # (both, driven) of each stage
 
 
 class Cell(NamedTuple):
     """Pure functions of one recurrence; the rest of the package sees a cell only through these.
 
     init(key, features, hidden) -> Weights; start(batch, hidden, dtype) -> carry;
-    update(weights, z, carry) -> carry, element-wise in hidden, reads only `p` and `row`;
-    emit(carry) -> h.
+    update(weights, z, carry) -> carry, holds no matrix, reads only `p` and `row`;
+    emit(carry) -> h. The rest have defaults:
+    drive(weights, x, masks, key) -> zx, a tree of `time *batch _`; key None: no noise, as in a test;
+    cut(zx) -> (both, driven) of each stage, under any leading axes;
+    sizes(weights) -> (features, hidden); ready(weights, key) -> the weights of one call;
+    linear: levels and gather of a recurrence that is linear in its state (`linear.py`).
     """
 
     init: Callable[[Seed, int, int], Weights]
@@ -70,30 +103,44 @@ class Cell(NamedTuple):
     stages: tuple[Stage, ...]
     update: Callable[[Weights, tuple[Pre, ...], Tree], Tree]
     emit: Callable[[Tree], Float[Array, "*batch hidden"]]
+    drive: Drive = project
+    cut: Callable[[Tree], Parts] | None = None
+    sizes: Callable[[Weights], tuple[int, int]] | None = None
+    ready: Callable[[Weights, Seed], Weights] | None = None
+    linear: Tree = None
+    noisy: bool = False  # a key changes what `drive` or `ready` return
 
 
-def drive(weights: Weights, x: Float[Array, "*any features"]) -> Float[Array, "*any drive"]:
-    """Return zx = x W + b of every step in one product.
-
-    The leading axes are flattened first: the backward pass of a product on three axes makes XLA:CPU
-    insert a transposed copy of the largest array there is.
-    """
-    flat = x.reshape(-1, x.shape[-1]) @ weights.w + weights.b
-    return flat.reshape(*x.shape[:-1], weights.w.shape[-1])
+def drive(
+    cell: Cell, weights: Weights, x: Float[Array, "*any features"], key: Seed | None = None
+) -> Tree:
+    """Return zx of inputs without padding: what the cell makes of them before its loop."""
+    return cell.drive(weights, x, Masks(None, None), key)
 
 
-def width(weights: Weights, cell: Cell) -> int:
-    """Return the number of hidden units that these weights were made for."""
-    blocks = sum(len(stage.both) + len(stage.driven) for stage in cell.stages)
-    return weights.w.shape[-1] // blocks
+def sizes(cell: Cell, weights: Weights) -> tuple[int, int]:
+    """Return (features, hidden) that these weights were made for."""
+    if cell.sizes is not None:
+        return cell.sizes(weights)
+    assert weights.w is not None
+    return weights.w.shape[0], weights.w.shape[1] // blocks(cell)
 
 
-def driven(
-    cell: Cell, zx: Float[Array, "*any drive"]
-) -> tuple[tuple[Array | None, Array | None], ...]:
+def outputs(cell: Cell, hidden: int) -> int:
+    """Return the width of h."""
+    return jax.eval_shape(lambda: cell.emit(cell.start((), hidden))).shape[-1]
+
+
+def blocks(cell: Cell) -> int:
+    """Return how many blocks the input drives."""
+    return sum(len(stage.both) + len(stage.driven) for stage in cell.stages)
+
+
+def driven(cell: Cell, zx: Tree) -> Parts:
     """Cut zx into (both, driven) for each stage."""
-    blocks = sum(len(stage.both) + len(stage.driven) for stage in cell.stages)
-    hidden = zx.shape[-1] // blocks
+    if cell.cut is not None:
+        return cell.cut(zx)
+    hidden = zx.shape[-1] // blocks(cell)
     parts: list[tuple[Array | None, Array | None]] = []
     at = 0
     for stage in cell.stages:
@@ -103,6 +150,16 @@ def driven(
         parts.append((both, zx[..., middle:end] if stage.driven else None))
         at = end
     return tuple(parts)
+
+
+def product(v: Float[Array, "*any read"], r: Array) -> Float[Array, "*any wide"]:
+    """Return v R; of a matrix a head, each head hears itself alone, and blocks come side by side."""
+    if r.ndim == 2:
+        return v @ r
+    heads, read, count, each = r.shape
+    apart = v.reshape(*v.shape[:-1], heads, read)
+    z = jnp.einsum("...nd,ndbe->...bne", apart, r)
+    return z.reshape(*v.shape[:-1], count * heads * each)
 
 
 def join(stage: Stage, zx: tuple[Array | None, Array | None], zh: Array) -> Pre:
@@ -116,14 +173,15 @@ def join(stage: Stage, zx: tuple[Array | None, Array | None], zh: Array) -> Pre:
     return Pre(both + zh[..., :shared], alone, zh[..., shared:])
 
 
-def step(
-    cell: Cell, weights: Weights, zx: Float[Array, "*batch drive"], carry: Tree
-) -> tuple[Tree, tuple[Pre, ...]]:
+def step(cell: Cell, weights: Weights, zx: Tree, carry: Tree) -> tuple[Tree, tuple[Pre, ...]]:
     """Take one step; return the new carry and the pre-activations that led to it."""
-    vectors = weights._replace(w=None, b=None, r=None)
+    vectors = weights._replace(w=None, b=None, r=None, m=None)
     z: tuple[Pre, ...] = ()
     for stage, now, r in zip(cell.stages, driven(cell, zx), weights.r, strict=True):
-        z = (*z, join(stage, now, stage.read(vectors, z, carry) @ r))
+        if stage.read is None or r is None:
+            z = (*z, Pre(*now, None))
+        else:
+            z = (*z, join(stage, now, product(stage.read(vectors, z, carry), r)))
     return cell.update(vectors, z, carry), z
 
 

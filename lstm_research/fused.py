@@ -17,9 +17,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lstm_research.axes import Array, Hiddens, Lengths, Resets, Steps, Tree
-from lstm_research.cell import Cell, Pre, Weights, driven, step, width
-from lstm_research.unroll import Engine, Masks, choose, over_time, unroll_scan
+from lstm_research.axes import Array, Hiddens, Lengths, Resets, Seed, Steps, Tree
+from lstm_research.cell import Cell, Masks, Pre, Weights, driven, step
+from lstm_research.unroll import Engine, choose, over_time, unroll_scan
 
 
 def unroll(
@@ -31,6 +31,7 @@ def unroll(
     lengths: Lengths | None = None,
     resets: Resets | None = None,
     reverse: bool = False,
+    key: Seed | None = None,
     engine: Engine = "auto",
 ) -> tuple[Tree, Hiddens]:
     """Run a cell over time and return (carry, h).
@@ -39,38 +40,40 @@ def unroll(
     the carry is that of the last valid step, and length 0 returns the carry that came in; what the
     padding holds, NaN too, reaches neither outputs nor gradients. `resets[t]` forgets the carry
     before step t. `reverse` runs from the last valid step to the first and leaves outputs where
-    their inputs are. `engine`: "fused" (its own backward), "scan" (autodiff of `lax.scan`), "auto"
+    their inputs are. `key` turns on the noise of a cell that has any (zoneout, dropout); without it the
+    call is a test. `engine`: "fused" (its own backward), "scan" (autodiff of `lax.scan`), "auto"
     = fused. Raises ValueError where shapes do not belong together.
     """
     if engine == "scan":
-        return unroll_scan(cell, weights, carry, x, lengths=lengths, resets=resets, reverse=reverse)
+        return unroll_scan(
+            cell, weights, carry, x, lengths=lengths, resets=resets, reverse=reverse, key=key
+        )
     if engine not in ("auto", "fused"):
         raise ValueError(f"engine={engine!r} is not one of 'auto', 'fused', 'scan'")
-    return over_time(loop, cell, weights, carry, x, lengths, resets, reverse)
+    return over_time(loop, cell, weights, carry, x, lengths, resets, reverse, key)
 
 
 def loop(
-    cell: Cell, weights: Weights, carry: Tree, zx: Array, masks: Masks, reverse: bool
+    cell: Cell, weights: Weights, first: Tree, carry: Tree, zx: Tree, masks: Masks, reverse: bool
 ) -> tuple[Tree, Hiddens]:
     """Run the recurrence; the same signature as `unroll.scan`."""
-    hidden = width(weights, cell)
-    inside = weights._replace(w=None, b=None, row=None)
-    return recurrence(cell, hidden, reverse, inside, weights.row, carry, zx, masks)
+    inside = weights._replace(w=None, b=None, row=None, m=None)
+    return recurrence(cell, reverse, inside, weights.row, first, carry, zx, masks)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def recurrence(
     cell: Cell,
-    hidden: int,
     reverse: bool,
     weights: Weights,
     row: Tree,
+    first: Tree,
     carry: Tree,
-    zx: Array,
+    zx: Tree,
     masks: Masks,
 ) -> tuple[Tree, Hiddens]:
     """Return (last carry, h)."""
-    return forward(cell, hidden, reverse, weights, row, carry, zx, masks)[0]
+    return forward(cell, reverse, weights, row, first, carry, zx, masks)[0]
 
 
 class Saved(NamedTuple):
@@ -78,8 +81,9 @@ class Saved(NamedTuple):
 
     weights: Weights
     row: Tree
+    first: Tree  # the carry after a reset
     start: Tree  # the carry that came in
-    zx: Array
+    zx: Tree
     masks: Masks
     carries: Tree
     z: tuple[Pre, ...]  # without `driven`, which is a part of zx
@@ -87,19 +91,18 @@ class Saved(NamedTuple):
 
 def forward(
     cell: Cell,
-    hidden: int,
     reverse: bool,
     weights: Weights,
     row: Tree,
+    first: Tree,
     carry: Tree,
-    zx: Array,
+    zx: Tree,
     masks: Masks,
 ) -> tuple[tuple[Tree, Hiddens], Saved]:
     """Run the loop; keep the pre-activations that hold a recurrent part, and the carries."""
     full = weights._replace(row=row)
-    first = cell.start(zx.shape[1:-1], hidden, zx.dtype)
 
-    def body(carry: Tree, now: tuple[Array, Masks]) -> tuple[Tree, tuple[Tree, tuple[Pre, ...]]]:
+    def body(carry: Tree, now: tuple[Tree, Masks]) -> tuple[Tree, tuple[Tree, tuple[Pre, ...]]]:
         zx_t, (valid, fresh) = now
         before = carry if fresh is None else choose(fresh, first, carry)
         after, z = step(cell, full, zx_t, before)
@@ -110,21 +113,21 @@ def forward(
     h = cell.emit(carries)
     if masks.valid is not None:
         h = jnp.where(masks.valid, h, 0)
-    return (last, h), Saved(weights, row, carry, zx, masks, carries, z)
+    return (last, h), Saved(weights, row, first, carry, zx, masks, carries, z)
 
 
 def backward(
-    cell: Cell, hidden: int, reverse: bool, saved: Saved, cotangents: tuple[Tree, Hiddens]
-) -> tuple[Weights, None, Tree, Array, None]:
+    cell: Cell, reverse: bool, saved: Saved, cotangents: tuple[Tree, Hiddens]
+) -> tuple[Weights, None, None, Tree, Tree, None]:
     """Run the loop the other way for dz; then one product a matrix."""
     weights, row, zx, masks, z = saved.weights, saved.row, saved.zx, saved.masks, saved.z
     d_last, d_h = cotangents
-    batch = zx.shape[1:-1]
-    before = earlier(saved, cell.start(batch, hidden, zx.dtype), reverse)
+    batch = d_h.shape[1:-1]
+    before = earlier(saved, reverse)
     vectors = weights._replace(r=None, row=row)
     spread = {name: jnp.broadcast_to(p, (*batch, *p.shape)) for name, p in vectors.p.items()}
     apart = vectors._replace(p=spread)
-    turned = [lax.optimization_barrier(r.T) for r in weights.r]
+    turned = [None if r is None else lax.optimization_barrier(r.T) for r in weights.r]
     alone = [pair[1] for pair in driven(cell, zx)]
     z = tuple(pre._replace(driven=x) for pre, x in zip(z, alone, strict=True))
 
@@ -148,15 +151,15 @@ def backward(
 
     zero = (d_last, jax.tree.map(jnp.zeros_like, spread))
     (d_start, d_p), dz = lax.scan(body, zero, (d_h, z, before, masks), reverse=not reverse)
-    d_r = recurrent_gradients(cell, vectors, z, before, dz)
+    d_r = recurrent_gradients(cell, vectors, weights.r, z, before, dz)
     d_p = {name: g.reshape(-1, *weights.p[name].shape).sum(0) for name, g in d_p.items()}
-    return weights._replace(r=d_r, p=d_p), None, d_start, projected(dz), None
+    return weights._replace(r=d_r, p=d_p), None, None, d_start, projected(cell, zx, dz), None
 
 
 def back_step(
     cell: Cell,
     vectors: Weights,
-    turned: list[Array],
+    turned: list[Array | None],
     z: tuple[Pre, ...],
     before: Tree,
     d_carry: Tree,
@@ -171,25 +174,39 @@ def back_step(
     _, pull = jax.vjp(after, vectors.p, z, before)
     d_p, dz, d_before = pull((d_carry, d_h))
     dz = list(dz)
-    for k in reversed(range(len(cell.stages))):
-        d_read = columns(dz[k]) @ turned[k]
+    for k, stage in reversed(list(enumerate(cell.stages))):
+        back = turned[k]
+        if stage.read is None or back is None:
+            continue
         _, pull = jax.vjp(
-            lambda p, z, c, k=k: cell.stages[k].read(vectors._replace(p=p), z, c),
+            lambda p, z, c, read=stage.read: read(vectors._replace(p=p), z, c),
             vectors.p,
             z[:k],
             before,
         )
-        d_p_k, d_z_k, d_c_k = pull(d_read)
+        d_p_k, d_z_k, d_c_k = pull(product_back(columns(dz[k]), back))
         d_p = jax.tree.map(jnp.add, d_p, d_p_k)
         d_before = jax.tree.map(jnp.add, d_before, d_c_k)
         dz[:k] = jax.tree.map(jnp.add, tuple(dz[:k]), d_z_k)
     return d_before, d_p, tuple(dz)
 
 
-def projected(dz: tuple[Pre, ...]) -> Array:
+def product_back(dz: Array, turned: Array) -> Array:
+    """Return dz R^T, given the transpose of R."""
+    if turned.ndim == 2:
+        return dz @ turned
+    each, count, read, heads = turned.shape
+    apart = dz.reshape(*dz.shape[:-1], count, heads, each)
+    d_read = jnp.einsum("...bne,ebdn->...nd", apart, turned)
+    return d_read.reshape(*dz.shape[:-1], heads * read)
+
+
+def projected(cell: Cell, zx: Tree, dz: tuple[Pre, ...]) -> Tree:
     """Return the cotangent of zx, the blocks of all stages side by side."""
-    parts = [part for pre in dz for part in (pre.both, pre.driven) if part is not None]
-    return jnp.concatenate(parts, -1)
+    if cell.cut is None:
+        parts = [part for pre in dz for part in (pre.both, pre.driven) if part is not None]
+        return jnp.concatenate(parts, -1)
+    return jax.vjp(cell.cut, zx)[1](tuple((pre.both, pre.driven) for pre in dz))[0]
 
 
 def columns(dz: Pre) -> Array:
@@ -199,26 +216,35 @@ def columns(dz: Pre) -> Array:
 
 
 def recurrent_gradients(
-    cell: Cell, vectors: Weights, z: tuple[Pre, ...], before: Tree, dz: tuple[Pre, ...]
-) -> tuple[Array, ...]:
+    cell: Cell, vectors: Weights, matrices: tuple[Array | None, ...], z: tuple[Pre, ...],
+    before: Tree, dz: tuple[Pre, ...],
+) -> tuple[Array | None, ...]:  # fmt: skip
     """Return dR of each stage: every step's read vector times every step's dz, one product."""
-    grads: list[Array] = []
-    for k, stage in enumerate(cell.stages):
-        read = stage.read(vectors, z[:k], before)
-        now = columns(dz[k])
+    grads: list[Array | None] = []
+    for k, (stage, r) in enumerate(zip(cell.stages, matrices, strict=True)):
+        if stage.read is None or r is None:
+            grads.append(None)
+            continue
+        read, now = stage.read(vectors, z[:k], before), columns(dz[k])
+        read = read.reshape(-1, read.shape[-1])
         flat = lax.optimization_barrier(now.reshape(-1, now.shape[-1]))
-        grads.append(read.reshape(-1, read.shape[-1]).T @ flat)
+        if r.ndim == 2:
+            grads.append(read.T @ flat)
+            continue
+        heads, width, count, each = r.shape
+        apart = flat.reshape(-1, count, heads, each)
+        grads.append(jnp.einsum("tnd,tbne->ndbe", read.reshape(-1, heads, width), apart))
     return tuple(grads)
 
 
-def earlier(saved: Saved, first: Tree, reverse: bool) -> Tree:
+def earlier(saved: Saved, reverse: bool) -> Tree:
     """Return the carry that each step began with: that of the step before, `first` at a reset."""
 
     def shifted(c: Array, s: Array) -> Array:
         return jnp.concatenate([c[1:], s[None]] if reverse else [s[None], c[:-1]])
 
     before = jax.tree.map(shifted, saved.carries, saved.start)
-    return before if saved.masks.fresh is None else choose(saved.masks.fresh, first, before)
+    return before if saved.masks.fresh is None else choose(saved.masks.fresh, saved.first, before)
 
 
 recurrence.defvjp(forward, backward)

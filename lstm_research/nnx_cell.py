@@ -43,7 +43,7 @@ class NnxCell(nnx.RNNCellBase):
 
     def __call__(self, carry: Tree, inputs: Float[Array, "*batch features"]) -> tuple[Tree, Array]:
         cell, weights = self.spec.build(), nnx.as_pure(self.weights)
-        carry, _ = step(cell, weights, drive(weights, inputs), carry)
+        carry, _ = step(cell, weights, drive(cell, weights, inputs), carry)
         return carry, cell.emit(carry)
 
     def initialize_carry(

@@ -9,25 +9,18 @@ What a padded, interrupted or reversed sequence means is decided here, once, for
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from lstm_research.axes import Array, Bool, Hiddens, Lengths, Resets, Steps, Tree
-from lstm_research.cell import Cell, Weights, drive, step, width
+from lstm_research.axes import Array, Hiddens, Lengths, Resets, Seed, Steps, Tree
+from lstm_research.cell import Cell, Masks, Weights, sizes, step
 
 Engine = Literal["auto", "scan", "fused"]
 Unroll = Callable[..., tuple[Tree, Hiddens]]
-
-
-class Masks(NamedTuple):
-    """What happens before and at a step; None where it never does."""
-
-    valid: Bool[Array, "time *batch 1"] | None  # the step exists
-    fresh: Bool[Array, "time *batch 1"] | None  # forget the carry before this step
 
 
 def layout(x: Steps, lengths: Lengths | None, resets: Resets | None, reverse: bool) -> Masks:
@@ -58,18 +51,16 @@ def refuse(
     resets: Resets | None,
 ) -> None:
     """Raise ValueError with the axis and both sizes where the arrays do not belong together."""
-    batch = x.shape[1:-1]
-    if x.shape[-1] != weights.w.shape[0]:
-        raise ValueError(
-            f"x has {x.shape[-1]} features and the weights were made for {weights.w.shape[0]}"
-        )
+    batch, (features, hidden) = x.shape[1:-1], sizes(cell, weights)
+    if x.shape[-1] != features:
+        raise ValueError(f"x has {x.shape[-1]} features and the weights were made for {features}")
     if lengths is not None and np.shape(lengths) != batch:
         raise ValueError(f"lengths has shape {np.shape(lengths)}; the batch of x is {batch}")
     if resets is not None and np.shape(resets) != x.shape[:-1]:
         raise ValueError(
             f"resets has shape {np.shape(resets)}; time and batch of x are {x.shape[:-1]}"
         )
-    wanted = jax.eval_shape(lambda: cell.start(batch, width(weights, cell)))
+    wanted = jax.eval_shape(lambda: cell.start(batch, hidden))
     if jax.tree.structure(carry) != jax.tree.structure(wanted):
         raise ValueError(
             f"the carry is a {type(carry).__name__}; this cell carries a {type(wanted).__name__}"
@@ -82,7 +73,7 @@ def refuse(
 
 
 def masked_step(
-    cell: Cell, weights: Weights, first: Tree, carry: Tree, now: tuple[Array, Masks]
+    cell: Cell, weights: Weights, first: Tree, carry: Tree, now: tuple[Tree, Masks]
 ) -> tuple[Tree, Array]:
     """Take one step under the masks: forget, step, keep the old carry where the step does not
     exist.
@@ -102,10 +93,9 @@ def choose(mask: Array, yes: Tree, no: Tree) -> Tree:
 
 
 def scan(
-    cell: Cell, weights: Weights, carry: Tree, zx: Array, masks: Masks, reverse: bool
+    cell: Cell, weights: Weights, first: Tree, carry: Tree, zx: Tree, masks: Masks, reverse: bool
 ) -> tuple[Tree, Hiddens]:
-    """Run the loop as one `lax.scan`."""
-    first = cell.start(zx.shape[1:-1], width(weights, cell), zx.dtype)
+    """Run the loop as one `lax.scan`; `first` is the carry after a reset, None where there is none."""
     body = partial(masked_step, cell, weights, first)
     return lax.scan(body, carry, (zx, masks), reverse=reverse)
 
@@ -119,22 +109,28 @@ def over_time(
     lengths: Lengths | None,
     resets: Resets | None,
     reverse: bool,
+    key: Seed | None,
 ) -> tuple[Tree, Hiddens]:
     """Check, mask and project the inputs, then run a loop over them."""
     refuse(cell, weights, carry, x, lengths, resets)
-    return compiled(loop, cell, reverse, weights, carry, x, lengths, resets)
+    return compiled(loop, cell, reverse, weights, carry, x, lengths, resets, key)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def compiled(
     loop: Unroll, cell: Cell, reverse: bool, weights: Weights, carry: Tree, x: Steps,
-    lengths: Lengths | None, resets: Resets | None,
+    lengths: Lengths | None, resets: Resets | None, key: Seed | None,
 ) -> tuple[Tree, Hiddens]:  # fmt: skip
     """Run the loop under jit, so that a call outside of one compiles once and not every time."""
+    hidden = sizes(cell, weights)[1]
+    dtype = jnp.result_type(x, *jax.tree.leaves(weights._replace(row=None)))
     masks = layout(x, lengths, resets, reverse)
     if masks.valid is not None:
         x = jnp.where(masks.valid, x, 0)  # NaN in padding must not reach a gradient through 0 * NaN
-    return loop(cell, weights, carry, drive(weights, x), masks, reverse)
+    if cell.ready is not None and key is not None:
+        weights = cell.ready(weights, key)
+    first = None if masks.fresh is None else cell.start(x.shape[1:-1], hidden, dtype)
+    return loop(cell, weights, first, carry, cell.drive(weights, x, masks, key), masks, reverse)
 
 
 def unroll_scan(
@@ -146,6 +142,7 @@ def unroll_scan(
     lengths: Lengths | None = None,
     resets: Resets | None = None,
     reverse: bool = False,
+    key: Seed | None = None,
 ) -> tuple[Tree, Hiddens]:
     """Run a cell over time with autodiff as its backward: the oracle. Arguments as `fused.unroll`."""
-    return over_time(scan, cell, weights, carry, x, lengths, resets, reverse)
+    return over_time(scan, cell, weights, carry, x, lengths, resets, reverse, key)

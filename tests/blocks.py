@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import references
 
 from lstm_research.cell import Cell, Weights
 
@@ -11,14 +12,22 @@ def letter(name: str) -> str:
     return {"g": "z"}.get(name, name)
 
 
-def cut(cell: Cell, weights: Weights, hidden: int) -> dict[str, np.ndarray]:
-    """Return {"W_i": (hidden, features), "R_i": (hidden, hidden), "b_i": (hidden,), "p_i": ...}."""
+def cut(cell: Cell, weights: Weights, hidden: int, kind: str = "") -> dict[str, np.ndarray]:
+    """Return {"W_i": (hidden, features), "R_i": (hidden, hidden), "b_i": (hidden,), "p_i": ...}.
+
+    A kind whose weights are laid out in its own way cuts them in `references.CUTS`.
+    """
+    if kind in references.CUTS:
+        return references.CUTS[kind](weights, hidden)
     m, at = {}, 0
     for stage, r in zip(cell.stages, weights.r, strict=True):
         for name in stage.both + stage.driven:
             m[f"W_{letter(name)}"] = np.asarray(weights.w[:, at : at + hidden]).T
-            m[f"b_{letter(name)}"] = np.asarray(weights.b[at : at + hidden])
+            if weights.b is not None:
+                m[f"b_{letter(name)}"] = np.asarray(weights.b[at : at + hidden])
             at += hidden
+        if r is None:
+            continue
         for column, name in enumerate(stage.both + stage.recurred):
             part = np.asarray(r[:, column * hidden : (column + 1) * hidden])
             if len(part) == hidden:

@@ -4,9 +4,18 @@ A twin is `(m, x, *carry) -> carry`. `m` holds one matrix a block: `W_i` (hidden
 (hidden, hidden), `b_i`, `p_i`; blocks are i f o r, z is the candidate, R_ab runs from gate a to b.
 The carry is (c, h), or (h,), or for full gate recurrence (c, h, [i f o]). Nothing is shared with
 the package, and twins share nothing but the sigmoid: a mistake must be made twice to stay unseen.
+
+The families below live beside this file. A module of them holds TWINS by name of the catalogue;
+CUTS by kind, `(weights, hidden) -> m`, where the weights are laid out in a way of their own; OUTS by
+name, `carry -> h`, where h is neither the second leaf nor the only one.
 """
 
 import numpy as np
+import references_linear as linear
+import references_long as long
+import references_mutants as mutants
+import references_units as units
+import references_wrapped as wrapped
 
 
 def s(a):
@@ -216,41 +225,24 @@ TWINS = {
     "greff/fgr": full_gate_recurrence,
 }
 
-COUNTS = {  # trained numbers of one layer of D inputs and H units, one bias a pre-activation
-    "elman": lambda D, H: H * D + H * H + H,
-    "lstm": lambda D, H: 4 * H * D + 4 * H * H + 4 * H,
-    "peephole": lambda D, H: 4 * H * D + 4 * H * H + 7 * H,
-    "cifg": lambda D, H: 3 * H * D + 3 * H * H + 3 * H,
-    "forget_only": lambda D, H: 2 * H * D + 2 * H * H + 2 * H,
-    "hochreiter1997": lambda D, H: 3 * H * D + 3 * H * H + 3 * H,
-    "gers2000": lambda D, H: 4 * H * D + 4 * H * H + 4 * H,
-    "gru": lambda D, H: 3 * H * D + 3 * H * H + 4 * H,
-    "gru_before": lambda D, H: 3 * H * D + 3 * H * H + 3 * H,
-    "ugrnn": lambda D, H: 2 * H * D + 2 * H * H + 2 * H,
-    "janet": lambda D, H: 2 * H * D + 2 * H * H + 2 * H,
-    "greff/v": lambda D, H: 4 * H * D + 4 * H * H + 7 * H,
-    "greff/np": lambda D, H: 4 * H * D + 4 * H * H + 4 * H,
-    "greff/nig": lambda D, H: 3 * H * D + 3 * H * H + 5 * H,
-    "greff/nfg": lambda D, H: 3 * H * D + 3 * H * H + 5 * H,
-    "greff/nog": lambda D, H: 3 * H * D + 3 * H * H + 5 * H,
-    "greff/niaf": lambda D, H: 4 * H * D + 4 * H * H + 7 * H,
-    "greff/noaf": lambda D, H: 4 * H * D + 4 * H * H + 7 * H,
-    "greff/cifg": lambda D, H: 3 * H * D + 3 * H * H + 5 * H,
-    "greff/fgr": lambda D, H: 4 * H * D + 13 * H * H + 7 * H,
-}
+TWINS |= units.TWINS | mutants.TWINS | linear.TWINS | long.TWINS | wrapped.TWINS
+CUTS = units.CUTS | mutants.CUTS | linear.CUTS | long.CUTS | wrapped.CUTS
+OUTS = units.OUTS | mutants.OUTS | linear.OUTS | long.OUTS | wrapped.OUTS
 
 
-def run(twin, m, x, carry):
+def run(twin, m, x, carry, out=None):
     """Run a twin over `time batch features`, one sequence after the other; return (last carry, h).
 
-    The carry is a tuple of `batch width` arrays; h is its second leaf, or its only one.
+    The carry is a tuple of `batch width` arrays; `out` makes h of it: without one, h is its second
+    leaf, or its only one.
     """
+    out = out or (lambda state: state[min(1, len(state) - 1)])
     ends, outs = [], []
     for row in range(x.shape[1]):
         state, trace = tuple(leaf[row] for leaf in carry), []
         for now in x[:, row]:
             state = twin(m, now, *state)
-            trace.append(state[min(1, len(state) - 1)])
+            trace.append(out(state))
         ends.append(state)
-        outs.append(np.array(trace).reshape(len(x), state[0].shape[-1]))
+        outs.append(np.array(trace).reshape(len(x), out(state).shape[-1]))
     return tuple(np.stack(leaves) for leaves in zip(*ends, strict=True)), np.stack(outs, 1)

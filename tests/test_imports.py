@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "lstm_research"
 ORDER = (
-    "axes", "spelling", "cell", "initial", "activation", "legal", "gated",
+    "axes", "spelling", "cell", "linear", "initial", "activation", "legal", "gated",
     "cells.elman", "cells.fgr", "cells.gru_before", "cells",
     "unroll", "fused", "catalogue", "nnx_cell", "nnx_layer", "network", "loss",
     "tasks.limits", "tasks.task", "tasks.data", "tasks.grammar", "tasks.pianoroll", "tasks.adding",

@@ -1,0 +1,7 @@
+"""Searched, minimal and deep-transition units, in float64 NumPy; see `references.py`."""
+
+TWINS = {}
+
+CUTS = {}
+
+OUTS = {}
