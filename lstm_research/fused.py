@@ -17,9 +17,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from lstm_research import newton, parallel
 from lstm_research.axes import Array, Hiddens, Lengths, Resets, Seed, Steps, Tree
 from lstm_research.cell import Cell, Masks, Pre, Weights, driven, step
-from lstm_research.unroll import Engine, choose, over_time, unroll_scan
+from lstm_research.unroll import Engine, Unroll, choose, over_time, scan
 
 
 def unroll(
@@ -41,16 +42,30 @@ def unroll(
     padding holds, NaN too, reaches neither outputs nor gradients. `resets[t]` forgets the carry
     before step t. `reverse` runs from the last valid step to the first and leaves outputs where
     their inputs are. `key` turns on the noise of a cell that has any (zoneout, dropout); without it the
-    call is a test. `engine`: "fused" (its own backward), "scan" (autodiff of `lax.scan`), "auto"
-    = fused. Raises ValueError where shapes do not belong together.
+    call is a test. `engine`: "fused" (its own backward), "scan" (autodiff of `lax.scan`), "parallel"
+    (all steps at once, where the recurrence is linear in its state), "newton" (all steps at once by
+    iteration, where no matrix joins the units), "auto" = parallel where that can be, else fused.
+    Raises ValueError where shapes do not belong together or the engine cannot serve the cell.
     """
-    if engine == "scan":
-        return unroll_scan(
-            cell, weights, carry, x, lengths=lengths, resets=resets, reverse=reverse, key=key
+    run = chosen(cell, engine)
+    return over_time(run, cell, weights, carry, x, lengths, resets, reverse, key)
+
+
+def chosen(cell: Cell, engine: Engine) -> Unroll:
+    """Return the loop that serves a cell; raise ValueError where the engine asked for cannot."""
+    if engine == "auto":
+        return loop if cell.linear is None else parallel.loop
+    if engine not in ENGINES:
+        raise ValueError(f"engine={engine!r} is not one of auto, {', '.join(sorted(ENGINES))}")
+    if engine == "parallel" and cell.linear is None:
+        raise ValueError(
+            "engine='parallel' needs a recurrence that is linear in its state; this one is not"
         )
-    if engine not in ("auto", "fused"):
-        raise ValueError(f"engine={engine!r} is not one of 'auto', 'fused', 'scan'")
-    return over_time(loop, cell, weights, carry, x, lengths, resets, reverse, key)
+    if engine == "newton" and not newton.serves(cell):
+        raise ValueError(
+            "engine='newton' needs units that no recurrent matrix joins; this cell has one"
+        )
+    return ENGINES[engine]
 
 
 def loop(
@@ -248,3 +263,10 @@ def earlier(saved: Saved, reverse: bool) -> Tree:
 
 
 recurrence.defvjp(forward, backward)
+
+ENGINES: dict[str, Unroll] = {
+    "scan": scan,
+    "fused": loop,
+    "parallel": parallel.loop,
+    "newton": newton.loop,
+}

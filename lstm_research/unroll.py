@@ -19,7 +19,7 @@ from jax import lax
 from lstm_research.axes import Array, Hiddens, Lengths, Resets, Seed, Steps, Tree
 from lstm_research.cell import Cell, Masks, Weights, sizes, step
 
-Engine = Literal["auto", "scan", "fused"]
+Engine = Literal["auto", "scan", "fused", "parallel", "newton"]
 Unroll = Callable[..., tuple[Tree, Hiddens]]
 
 
