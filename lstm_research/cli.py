@@ -5,6 +5,7 @@ and then nothing was written; 130 interrupted.
 """
 
 import argparse
+import json
 import os
 import sys
 from collections import Counter
@@ -19,11 +20,13 @@ from lstm_research.check import Finding
 from lstm_research.check import check as check_all
 from lstm_research.config import ConfigError, RunSpec, named
 from lstm_research.label import label
+from lstm_research.listing import drawing, one
 from lstm_research.progress import display
 from lstm_research.render import FORMATS
 from lstm_research.run import Outcome
 from lstm_research.run import run as run_one
 from lstm_research.spelling import nearest, unknown
+from lstm_research.start import BadJaxlib
 from lstm_research.table import table
 from lstm_research.tasks.data import DataError
 
@@ -45,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return COMMANDS[given[0]](given[1:])
     except (ConfigError, catalogue.UnknownName) as error:
         return say(str(error), MISTAKE)
-    except (store.StoreError, DataError) as error:
+    except (store.StoreError, DataError, BadJaxlib) as error:
         return say(str(error), FAILED)
     except KeyboardInterrupt:
         return say(
@@ -226,6 +229,23 @@ def show(arguments: list[str]) -> int:
     return 0
 
 
+def cells(arguments: list[str]) -> int:
+    """List the cells: equations, source, parameters, what kind of recurrence, which engine."""
+    parser = argparse.ArgumentParser("lstm-research cells", description=cells.__doc__)
+    parser.add_argument("names", nargs="*", help="only these (default: all)")
+    parser.add_argument("--features", type=int, default=64, help="width of the input (default: 64)")
+    parser.add_argument("--hidden", type=int, default=128, help="units (default: 128)")
+    parser.add_argument("--json", action="store_true", help="a JSON object a line")
+    options = parser.parse_args(arguments)
+    sizes = options.features, options.hidden
+    found = [one(name, *sizes) for name in options.names or catalogue.names("cell")]
+    if options.json:
+        print("\n".join(json.dumps(each._asdict()) for each in found))
+    else:
+        terminal.console().print(drawing(found, *sizes))
+    return 0
+
+
 def check(arguments: list[str]) -> int:
     """Compose, build and shape-check every YAML and study."""
     argparse.ArgumentParser("lstm-research check", description=check.__doc__).parse_args(arguments)
@@ -251,5 +271,6 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "quickstart": quickstart,
     "run": run,
     "table": show,
+    "cells": cells,
     "check": check,
 }

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from lstm_research import start
 from lstm_research.config import RunSpec
 from lstm_research.run import Outcome, Signature, run, signature
 
@@ -63,6 +64,7 @@ def launch(
 ) -> None:
     """Run every spec into the store; return when all have ended, or their workers have."""
     count, ears = slots(len(specs), workers), tuple(listeners)
+    start.prepare()
     if count == 1:
         for spec in specs:
             hooks.start(0, spec)
@@ -95,6 +97,7 @@ def serve(pipe: Connection, core: int, root: Path, force: bool) -> None:
     if core >= 0:
         os.sched_setaffinity(0, {core})  # before JAX counts its threads
     try:
+        start.prepare()
         while (spec := pipe.recv()) is not None:
             try:
                 told = run(

@@ -60,6 +60,14 @@ def show(table: Table, file: TextIO | None = None) -> None:
     out.flush()
 
 
+def console() -> Console:
+    """Return a console on standard output: as wide as the terminal, 120 columns in a pipe."""
+    live = sys.stdout.isatty()
+    return _console(
+        Console().width if live else 120, live and not os.environ.get("NO_COLOR"), sys.stdout
+    )
+
+
 def _console(width: int, color: bool, file: TextIO) -> Console:
     return Console(
         file=file,

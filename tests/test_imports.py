@@ -16,7 +16,7 @@ ORDER = (
     "tasks.copying", "tasks.parity", "tasks.reber", "tasks.temporal_order", "tasks.music", "tasks",
     "optimizer", "evaluate", "program", "train", "plain", "environment", "disk", "store",
     "trackers.child", "trackers.wandb", "trackers", "stats", "label", "digits", "entry", "table", "grid",
-    "terminal", "render", "config", "face", "run", "local", "progress", "sweep", "check", "cli",
+    "terminal", "render", "config", "face", "run", "start", "local", "progress", "sweep", "check", "listing", "cli",
 )  # fmt: skip
 HEAVY = {
     "hydra": {"sweep", "cli"},

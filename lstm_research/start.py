@@ -1,0 +1,123 @@
+"""What a process does before its first program: keep compiled programs, and distrust a bad jaxlib.
+
+Compiled programs are kept in `$LSTM_RESEARCH_CACHE/programs` (default `~/.cache/lstm_research`), a
+folder for each jaxlib and kind of processor, two gigabytes at most. A folder that the user gave JAX
+(`JAX_COMPILATION_CACHE_DIR`) is used instead; `JAX_ENABLE_COMPILATION_CACHE=false` keeps nothing.
+
+The self-test runs the smallest known program that a bad jaxlib gets wrong without a word, and one
+step of a recurrence beside NumPy. What passed is remembered for each jaxlib and device.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import zlib
+from importlib import metadata
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lstm_research import disk
+
+ROWS = 32_769  # the smallest float32 case of jax#39103
+MOST = 2 * 2**30  # bytes of compiled programs
+
+
+class BadJaxlib(RuntimeError):
+    """This jaxlib computes wrong numbers on this device; the message names it and the way out."""
+
+
+def folder() -> Path:
+    """Return the cache folder of this package."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("LSTM_RESEARCH_CACHE") or Path(home) / "lstm_research").expanduser()
+
+
+def prepare() -> None:
+    """Make this process ready: compiled programs are kept, and the device computes right.
+
+    Raises BadJaxlib. Does nothing the second time but read one small file.
+    """
+    root = folder()
+    if not jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
+        jax.config.update("jax_compilation_cache_dir", str(root / "programs" / kind()))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+        jax.config.update("jax_compilation_cache_max_size", MOST)
+    passed = set(remembered(root))
+    if (name := machine()) in passed:
+        return
+    for rows in (ROWS, ROWS // 2 + 1):
+        if not sums_rows(rows):
+            raise BadJaxlib(
+                f"{name} computes wrong numbers: a sum over {rows} matrix-vector products comes out "
+                "wrong (jax issue 39103). Way out: pip install 'jax==0.10.1' 'jaxlib==0.10.1'."
+            )
+    if not steps_right():
+        raise BadJaxlib(
+            f"{name} computes wrong numbers: a recurrence of 16 steps differs from NumPy. "
+            "Way out: another jaxlib, for instance pip install 'jax==0.10.1' 'jaxlib==0.10.1'."
+        )
+    remember(root, passed | {name})
+
+
+def machine() -> str:
+    """Return what the self-test is about: the version of jaxlib, and the device."""
+    return f"jaxlib {metadata.version('jaxlib')} on {jax.devices()[0].device_kind} ({jax.default_backend()})"
+
+
+def kind() -> str:
+    """Return a name for programs that run here: jaxlib, machine, and what its processor can do."""
+    try:
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        can = next(
+            (line for line in told.splitlines() if line.startswith(("flags", "Features"))), ""
+        )
+    except OSError:
+        can = platform.processor()
+    return f"{metadata.version('jaxlib')}-{platform.machine()}-{zlib.crc32(can.encode()):08x}"
+
+
+def sums_rows(rows: int) -> bool:
+    """Return whether a mapped matrix-vector product and its sum come out right."""
+    i = jnp.arange(rows, dtype=jnp.float32)
+    x = jnp.stack((i, jnp.zeros_like(i), jnp.zeros_like(i)), axis=1)
+    eye = jnp.eye(3, dtype=jnp.float32)
+    found = jax.jit(jax.vmap(lambda row: jnp.sum((eye @ row) ** 2)))(x)
+    return bool(np.allclose(found, np.arange(rows, dtype=np.float64) ** 2, rtol=1e-5))
+
+
+def steps_right() -> bool:
+    """Return whether sixteen steps of h = tanh(x + h R) equal NumPy's."""
+    rng = np.random.default_rng(0)
+    x, r = rng.normal(size=(16, 8, 32)), rng.normal(size=(32, 32)) / 8
+
+    def body(h: jax.Array, now: jax.Array) -> tuple[jax.Array, jax.Array]:
+        h = jnp.tanh(now + h @ jnp.asarray(r, now.dtype))
+        return h, h
+
+    steps = jnp.asarray(x, jnp.float32)
+    _, found = jax.jit(lambda x: jax.lax.scan(body, jnp.zeros_like(x[0]), x))(steps)
+    h, wanted = np.zeros((8, 32)), []
+    for now in x:
+        h = np.tanh(now + h @ r)
+        wanted.append(h)
+    tolerance = 1e-4 if jax.default_backend() == "cpu" else 1e-2  # others may multiply in TF32
+    return bool(np.allclose(found, wanted, atol=tolerance))
+
+
+def remembered(root: Path) -> list[str]:
+    """Return the machines that passed before."""
+    try:
+        return json.loads((root / "sound.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+
+
+def remember(root: Path, passed: set[str]) -> None:
+    """Write down which machines passed; a folder that cannot be written is no reason to stop."""
+    with contextlib.suppress(OSError):
+        root.mkdir(parents=True, exist_ok=True)
+        disk.write(root / "sound.json", json.dumps(sorted(passed)))
