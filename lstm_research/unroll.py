@@ -17,7 +17,8 @@ import numpy as np
 from jax import lax
 
 from lstm_research.axes import Array, Hiddens, Lengths, Resets, Seed, Steps, Tree
-from lstm_research.cell import Cell, Masks, Weights, sizes, step
+from lstm_research.cell import Cell, Masks, Weights, project, sizes, step
+from lstm_research.pieces import in_pieces, piece
 
 Engine = Literal["auto", "scan", "fused", "parallel", "newton"]
 Unroll = Callable[..., tuple[Tree, Hiddens]]
@@ -130,7 +131,18 @@ def compiled(
     if cell.ready is not None and key is not None:
         weights = cell.ready(weights, key)
     first = None if masks.fresh is None else cell.start(x.shape[1:-1], hidden, dtype)
-    return loop(cell, weights, first, carry, cell.drive(weights, x, masks, key), masks, reverse)
+
+    def run(carry: Tree, now: tuple[Steps, Masks]) -> tuple[Tree, Hiddens]:
+        x, masks = now
+        zx = cell.drive(weights, x, masks, key)
+        return loop(cell, weights, first, carry, zx, masks, reverse)
+
+    length = len(x)
+    if loop is not scan and cell.drive is project and weights.w is not None:
+        length = piece(x.shape, weights.w.shape[1] * dtype.itemsize)
+    if length < len(x):
+        return in_pieces(run, length, carry, (x, masks), reverse)
+    return run(carry, (x, masks))
 
 
 def unroll_scan(

@@ -10,8 +10,11 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "lstm_research"
 ORDER = (
     "axes", "spelling", "cell", "linear", "initial", "activation", "legal", "gated",
-    "cells.elman", "cells.fgr", "cells.gru_before", "cells",
-    "unroll", "parallel", "newton", "fused", "catalogue", "nnx_cell", "nnx_layer", "network", "loss",
+    "cells.elman", "cells.fgr", "cells.gru_before",
+    "cells.atr", "cells.cfn", "cells.fastgrnn", "cells.lem",
+    "cells.ligru", "cells.minimal_rnn", "cells.mut", "cells.rhn",
+    "cells",
+    "pieces", "unroll", "parallel", "newton", "fused", "catalogue", "nnx_cell", "nnx_layer", "network", "loss",
     "tasks.limits", "tasks.task", "tasks.data", "tasks.grammar", "tasks.pianoroll", "tasks.adding",
     "tasks.copying", "tasks.parity", "tasks.reber", "tasks.temporal_order", "tasks.music", "tasks",
     "optimizer", "evaluate", "program", "train", "plain", "environment", "disk", "store",

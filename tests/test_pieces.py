@@ -1,0 +1,75 @@
+"""A sequence in pieces is the sequence: values, gradients, and how much memory they take."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from agreement import agree
+from contract import FAST
+
+from lstm_research import pieces
+from lstm_research.fused import unroll
+from lstm_research.gated import GateSpec
+
+B, D, H = 2, 3, 4
+CELL = GateSpec(peephole="ifo", coupled=False).build()
+
+
+def pull(x, lengths, resets, reverse):
+    """Return values and gradients of a loss that sees everything, freshly compiled."""
+    weights, carry = CELL.init(jax.random.key(0), D, H), CELL.start((B,), H)
+
+    def loss(weights, carry, x):
+        last, h = unroll(CELL, weights, carry, x, lengths=lengths, resets=resets, reverse=reverse)
+        return jnp.sin(h).sum() + sum((leaf**2).sum() for leaf in last), (last, h)
+
+    return jax.jit(jax.value_and_grad(loss, (0, 1, 2), has_aux=True), compiler_options=FAST)(
+        weights, carry, x
+    )
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("steps", [8, 11, 3])
+def test_pieces_change_nothing(float64, monkeypatch, steps, reverse):
+    x = np.random.default_rng(0).normal(size=(steps, B, D))
+    lengths = np.array([steps, steps // 2])
+    resets = np.zeros((steps, B), bool)
+    resets[2, 0] = True
+    whole = pull(x, lengths, resets, reverse)
+    monkeypatch.setattr(pieces, "ROOM", 0)
+    monkeypatch.setattr(pieces, "SHORTEST", 4)
+    assert pieces.piece(x.shape, 8) == min(steps, 4)
+    jax.clear_caches()  # the room is read while tracing
+    agree(pull(x, lengths, resets, reverse), whole)
+    jax.clear_caches()
+
+
+def test_short_sequences_stay_whole_and_long_ones_grow_with_the_root():
+    assert pieces.piece((100, 64, 2), 512 * 4) == 100
+    assert pieces.piece((100_000, 8, 1), 512 * 4) == 316
+    assert pieces.piece((400_000, 8, 1), 512 * 4) == 632
+
+
+def temporary(steps: int) -> int:
+    """Return the bytes that a training step needs beside its arguments and results."""
+    weights = CELL.init(jax.random.key(0), 1, 32)
+    shape = jax.ShapeDtypeStruct((steps, 8, 1), jnp.float32)
+
+    def loss(weights, x):
+        return (unroll(CELL, weights, CELL.start((8,), 32), x)[1] ** 2).mean()
+
+    return (
+        jax.jit(jax.grad(loss)).lower(weights, shape).compile().memory_analysis().temp_size_in_bytes
+    )
+
+
+def test_a_long_sequence_takes_little_more_than_its_outputs(monkeypatch):
+    """Outputs and their cotangents take 2 x T x 8 x 32 floats; the inner values would take ten."""
+    steps = 20_000
+    monkeypatch.setattr(pieces, "ROOM", 0)
+    jax.clear_caches()
+    small = temporary(steps)
+    jax.clear_caches()
+    monkeypatch.undo()
+    outputs = steps * 8 * 32 * 4
+    assert small < 4 * outputs < temporary(steps)
