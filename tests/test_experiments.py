@@ -60,9 +60,22 @@ def test_music_fits_its_budgets_as_closely_as_whole_units_allow():
 def test_music_names_runs_that_differ_in_what_they_should():
     music = load("music")
     small, large = music.SIZES
-    spec = music.spec("gru", small, 48, 0.003, 2)
+    spec = music.spec("gru", small, 48, (0.003, 0.075), 2)
     assert (spec.optimizer.weight_noise, spec.network.dropout, spec.seed) == (0.075, 0.0, 2)
-    assert music.spec("gru", large, 262, 0.003, 2).network.dropout == 0.5
+    assert music.spec("gru", large, 262, (0.003, 0.0), 2).network.dropout == 0.5
+
+
+def test_music_lets_validation_choose_among_settings_that_both_seeds_have():
+    music = load("music")
+
+    def record(setting, seed, nll):
+        spec = {"seed": seed, "optimizer": {"rate": setting[0], "weight_noise": setting[1]}}
+        return {"spec": spec, "result": {"metrics": {"valid": {"nll": nll}}}}
+
+    quiet, noisy = (0.003, 0.0), (0.003, 0.075)
+    records = [record(quiet, 0, 8.4), record(quiet, 1, 8.6), record(noisy, 0, 8.45)]
+    assert music.best([*records, record(noisy, 1, 8.5), record(quiet, 2, 1.0)]) == noisy
+    assert music.best([*records, record(noisy, 1, 8.6)]) == quiet
 
 
 @pytest.mark.slow
