@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # what `_HOMES` says, for editors and type checkers
     from lstm_research.config import RunSpec, build
     from lstm_research.face import cell, task
     from lstm_research.fused import unroll
+    from lstm_research.lookup import load_network
     from lstm_research.network import Network, NetworkSpec
     from lstm_research.nnx_cell import NnxCell
     from lstm_research.nnx_layer import Recurrent
@@ -25,12 +26,12 @@ _HOMES = {
     "Network": ("network", "Network"), "NetworkSpec": ("network", "NetworkSpec"),
     "NnxCell": ("nnx_cell", "NnxCell"), "Recurrent": ("nnx_layer", "Recurrent"),
     "RunSpec": ("config", "RunSpec"), "build": ("config", "build"), "cell": ("face", "cell"),
-    "fit": ("run", "fit"), "load_runs": ("store", "frame"), "task": ("face", "task"),
-    "unroll": ("fused", "unroll"),
+    "fit": ("run", "fit"), "load_network": ("lookup", "load_network"), "load_runs": ("store", "frame"),
+    "task": ("face", "task"), "unroll": ("fused", "unroll"),
 }  # fmt: skip
 __all__ = [
-    "Network", "NetworkSpec", "NnxCell", "Recurrent", "RunSpec", "build", "cell", "fit", "load_runs",
-    "task", "unroll",
+    "Network", "NetworkSpec", "NnxCell", "Recurrent", "RunSpec", "build", "cell", "fit",
+    "load_network", "load_runs", "task", "unroll",
 ]  # fmt: skip
 
 
@@ -42,6 +43,8 @@ class _Face(types.ModuleType):
             super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "interop":  # a package of its own, whose parts load when they are asked for
+            return importlib.import_module("lstm_research.interop")
         if name not in _HOMES:
             raise AttributeError(
                 f"lstm_research has no attribute {name!r}; it has {', '.join(__all__)}"
@@ -50,7 +53,7 @@ class _Face(types.ModuleType):
         return getattr(importlib.import_module(f"lstm_research.{module}"), there)
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *__all__})
+        return sorted({*super().__dir__(), *__all__, "interop"})
 
 
 sys.modules[__name__].__class__ = _Face

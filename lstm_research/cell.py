@@ -109,6 +109,7 @@ class Cell(NamedTuple):
     ready: Callable[[Weights, Seed], Weights] | None = None
     linear: Tree = None
     noisy: bool = False  # a key changes what `drive` or `ready` return
+    opened: bool = False  # `update` takes `taken` and `view`, functions of g and of the memory
 
 
 def drive(
@@ -208,7 +209,7 @@ def start_carry(batch: tuple[int, ...], hidden: int, dtype: Tree = None) -> Carr
     return Carry(jnp.zeros((*batch, hidden), dtype), jnp.zeros((*batch, hidden), dtype))
 
 
-def emit_hidden(carry: Hidden | Carry) -> Float[Array, "*batch hidden"]:
+def emit_hidden(carry: Tree) -> Float[Array, "*batch hidden"]:
     """Return h."""
     return carry.h
 

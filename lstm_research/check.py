@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from lstm_research import catalogue, sweep
 from lstm_research.config import RunSpec
 from lstm_research.program import Program
+from lstm_research.run import signature
 from lstm_research.tasks.data import DataError
 
 
@@ -22,7 +23,7 @@ class Finding(NamedTuple):
 
 def check() -> Iterator[Finding]:
     """Yield a finding for every YAML: the training step of each is traced, no number is computed."""
-    for group in ("cell", "task", "optimizer", "budget"):
+    for group in sweep.GROUPS:
         for name in catalogue.names(group):
             yield examine(f"{group}/{name}", [f"{group}={name}"])
     for name in catalogue.names("studies"):
@@ -52,7 +53,10 @@ def study(name: str) -> Finding:
 
 def shapes(spec: RunSpec) -> Program:
     """Trace one training step and one evaluation of a spec."""
-    program = Program(spec.cell, spec.network, spec.task.build(), spec.optimizer, spec.budget)
+    static = signature(spec)
+    program = Program(
+        static.cell, static.network, static.task.build(), static.optimizer, static.budget
+    )
     state = jax.eval_shape(program.begin, jnp.int32(0))
     after, _, _ = jax.eval_shape(
         program.steps, state, program.task.data, jnp.int32(0), jnp.int32(1)

@@ -15,11 +15,11 @@ from typing import Any
 
 import hydra
 
-from lstm_research import catalogue, local, store, sweep, terminal, trackers
+from lstm_research import catalogue, label, local, store, sweep, terminal, trackers
 from lstm_research.check import Finding
 from lstm_research.check import check as check_all
 from lstm_research.config import ConfigError, RunSpec, named
-from lstm_research.label import label
+from lstm_research.export import export
 from lstm_research.listing import drawing, one
 from lstm_research.progress import display
 from lstm_research.render import FORMATS
@@ -98,7 +98,7 @@ def run(arguments: list[str]) -> int:
         hydra_main(
             [
                 *(flag for flag in flags if flag != "--force"),
-                *map(sweep.widen, sweep.parse(overrides)),
+                *map(sweep.widen, sweep.parse(sweep.without_nulls(overrides))),
             ]
         )
         return 0 if theirs else report(specs, Path(rim["runs"]))
@@ -187,14 +187,14 @@ def report(specs: Sequence[RunSpec], root: Path, before: int = 0) -> int:
 
 
 def variant(spec: Mapping[str, Any]) -> str:
-    """Return the name of a resolved spec's cell, as tables print it."""
-    return label(spec["cell"], named("cell"))
+    """Return the name of a resolved spec's cell and wrapper, as tables print it."""
+    return label.variant(spec, named("cell"), named("wrap"))
 
 
 def title(spec: RunSpec) -> str:
     """Return what a run is called on the display."""
     data = spec.resolved()
-    return f"{variant(data)} · {label(data['task'], named('task'))} · seed {spec.seed}"
+    return f"{variant(data)} · {label.label(data['task'], named('task'))} · seed {spec.seed}"
 
 
 def quickstart(arguments: list[str]) -> int:
@@ -222,7 +222,7 @@ def show(arguments: list[str]) -> int:
         records = [record for record in records if record.study == options.study]
     if not records:
         return say(f"no runs in {options.runs}; lstm-research quickstart makes some", FAILED)
-    found = table(records, named("cell"), named("task"), baseline=options.baseline)
+    found = table(records, named("cell"), named("task"), named("wrap"), baseline=options.baseline)
     terminal.show(found) if options.format == "terminal" else print(
         FORMATS[options.format](found), end=""
     )
@@ -261,6 +261,7 @@ def check(arguments: list[str]) -> int:
 RUN_HELP = """lstm-research run [-m] [--force] KEY=VALUE ...
 
   cell=NAME task=NAME optimizer=NAME budget=NAME     a YAML of conf/; `lstm-research check` lists them
+  wrap=NAME wrap.KEY=VALUE                           noise or a norm around the cell; null: bare
   cell.KEY task.KEY network.KEY optimizer.KEY budget.KEY=VALUE    any field of the spec
   seed=0 study=default tracker=auto|wandb|none runs=runs workers=null
   -m                  sweep: cell=lstm,gru seed='range(5)' runs every combination
@@ -272,5 +273,6 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "run": run,
     "table": show,
     "cells": cells,
+    "export": export,
     "check": check,
 }

@@ -20,6 +20,14 @@ from lstm_research.optimizer import OptimizerSpec
 from lstm_research.program import Budget
 from lstm_research.spelling import unknown
 from lstm_research.tasks import TASKS
+from lstm_research.wrappers import Wrapped, WrapSpec
+
+PLAIN = {
+    "network": NetworkSpec,
+    "optimizer": OptimizerSpec,
+    "budget": Budget,
+    "wrap": WrapSpec,
+}
 
 
 class ConfigError(ValueError):
@@ -37,10 +45,26 @@ class RunSpec:
     budget: Budget = Budget()
     seed: int = 0
     study: str = "default"
+    wrap: WrapSpec | None = dataclasses.field(default=None, metadata={"later": True})
 
     def resolved(self) -> dict[str, Any]:
         """Return the spec as plain data, every default written out."""
-        return dataclasses.asdict(self)
+        return written(self)
+
+
+def written(part: Any) -> dict[str, Any]:
+    """Return a spec as plain data, its parts too: what is stored, hashed and labelled.
+
+    A field whose metadata say `later` came after runs had been stored. It is left out while it has its
+    default, so that those runs keep their hash.
+    """
+    data: dict[str, Any] = {}
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if field.metadata.get("later") and value == field.default:
+            continue
+        data[field.name] = written(value) if dataclasses.is_dataclass(value) else value
+    return data
 
 
 def build(values: Mapping[str, Any]) -> RunSpec:
@@ -62,7 +86,17 @@ def build(values: Mapping[str, Any]) -> RunSpec:
             faults += str(error).splitlines()
     if faults:
         raise ConfigError("\n".join(faults))
+    fits(parts["cell"], parts.get("wrap"))
     return RunSpec(**parts)
+
+
+def fits(cell: Any, wrap: WrapSpec | None) -> None:
+    """Raise ConfigError where a wrapper cannot hold the cell."""
+    try:
+        if wrap is not None:
+            Wrapped(cell, wrap).build()
+    except ValueError as error:
+        raise ConfigError(f"wrap.{error}") from None
 
 
 def section(name: str, value: Any) -> Any:
@@ -74,12 +108,14 @@ def section(name: str, value: Any) -> Any:
         return value
     if name == "study":
         return study(value)
+    if name == "wrap" and value is None:
+        return None
     if not isinstance(value, Mapping):
         raise ConfigError(f"{name}: {value!r} must be a group of settings")
     values = cast(Mapping[str, Any], value)
     if kinds is None:
-        plain = {"network": NetworkSpec, "optimizer": OptimizerSpec, "budget": Budget}[name]
-        return validated(plain, name, values)
+        made = validated(PLAIN[name], name, values)
+        return None if made == WrapSpec() else made  # a wrapper that is all off is none
     kind = values.get("kind")
     if not isinstance(kind, str) or kind not in kinds:
         raise ConfigError(unknown(f"{name}.kind", kind, kinds, f"kind of {name}"))
@@ -154,6 +190,6 @@ def fault(path: str, hint: Any, value: Any, error: pydantic.ValidationError) -> 
 def named(group: str) -> dict[str, dict[str, Any]]:
     """Return every name of a group with its resolved settings: what tables find a run's label in."""
     return {
-        name: dataclasses.asdict(section(group, catalogue.settings(group, name)))
+        name: written(section(group, catalogue.settings(group, name)))
         for name in catalogue.names(group)
     }

@@ -43,6 +43,7 @@ et al. 2014 (arXiv:1406.1078), Collins et al. 2017 (arXiv:1611.09913), van der W
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 
 import dataclasses
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Literal, NamedTuple, TypeVar, cast
 
@@ -133,6 +134,14 @@ def switches(spec: GateSpec) -> Switches:
     return Switches(**rest, **eyes)
 
 
+Inside = Callable[[Array], Array]
+
+
+def unchanged(value: Array) -> Array:
+    """Return what comes in."""
+    return value
+
+
 Number = TypeVar("Number", bound=Array | float)
 
 
@@ -178,9 +187,13 @@ def forget(row: Switches, z: dict[str, Array], now: dict[str, Array]) -> Array |
 
 
 def update(
-    own: Switches, weights: Weights, z: tuple[Pre, ...], carry: Carry | Hidden
-) -> Carry | Hidden:
-    """Apply the rule of the module docstring: (z, c) -> (c', h'), element-wise, no matrix."""
+    own: Switches, weights: Weights, z: tuple[Pre, ...], carry: Carry | Hidden,
+    *, taken: Inside = unchanged, view: Inside = unchanged,
+) -> Carry | Hidden:  # fmt: skip
+    """Apply the rule of the module docstring: (z, c) -> (c', h'), no matrix.
+
+    taken: what becomes of g before the memory takes it; view: what the output sees of c'.
+    """
     row: Switches = own if weights.row is None else weights.row
     p, (pre,) = weights.p, z
     c = carry.c if isinstance(carry, Carry) else carry.h
@@ -205,9 +218,10 @@ def update(
     i = pick(row.input_gate, now.get("i", 1.0), 1.0)
     r = pick(row.reset_gate, now.get("r", 1.0), 1.0)
     g = now["g"] if "g" in now else candidate(row, p, raw.get("g"), r, pre, slope)
-    c = lax.optimization_barrier(forget(row, raw, now) * c + i * g)
+    c = lax.optimization_barrier(forget(row, raw, now) * c + i * taken(g))
     o = sigmoid(seen("o", raw["o"], c)) if "p_o" in p else now.get("o", 1.0)
-    h = pick(row.output_gate, o, 1.0) * pick(row.squash_output, jnp.tanh(c * slope), c)
+    shown = view(c)
+    h = pick(row.output_gate, o, 1.0) * pick(row.squash_output, jnp.tanh(shown * slope), shown)
     return Carry(c, h) if isinstance(carry, Carry) else Hidden(h)
 
 
@@ -261,7 +275,8 @@ def gated(spec: GateSpec) -> Cell:
     row = switches(spec)
     bare = not spec.output_gate and not spec.squash_output
     start = start_hidden if bare else start_carry
-    return Cell(partial(init, spec, row), start, (stage(row),), partial(update, row), emit_hidden)
+    rule = partial(update, row)
+    return Cell(partial(init, spec, row), start, (stage(row),), rule, emit_hidden, opened=True)
 
 
 ALL = Switches._make(None for _ in Switches._fields)  # not a bool: everything owns weights

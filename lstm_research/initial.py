@@ -13,7 +13,9 @@ import jax.numpy as jnp
 
 from lstm_research.axes import Array, Float, Seed
 
-Start = Literal["lecun", "orthogonal", "glorot", "uniform", "normal", "identity", "zeros"]
+Start = Literal[
+    "lecun", "orthogonal", "glorot", "uniform", "normal", "small", "tiny", "identity", "zeros"
+]  # fmt: skip
 BiasStart = Literal["zeros", "uniform"]
 
 
@@ -31,6 +33,8 @@ def matrix(start: Start, key: Seed, shape: tuple[int, int], hidden: int) -> Floa
     glorot      U(-a, a), a = sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010)
     uniform     U(-1/sqrt(hidden), 1/sqrt(hidden)), the start of PyTorch
     normal      N(0, 0.1^2), the start of Greff et al. 2015 (arXiv:1503.04069)
+    small       N(0, 2/(5 fan_in)) (Nguyen & Salazar 2019, arXiv:1910.05895)
+    tiny        N(0, 0.001^2), the input weights of Le, Jaitly & Hinton 2015 (arXiv:1504.00941)
     identity    ones on the diagonal (Le, Jaitly & Hinton 2015, arXiv:1504.00941)
     """
     bound = hidden**-0.5
@@ -40,6 +44,8 @@ def matrix(start: Start, key: Seed, shape: tuple[int, int], hidden: int) -> Floa
         "glorot": jax.nn.initializers.glorot_uniform(),
         "uniform": lambda k, s, d: jax.random.uniform(k, s, d, -bound, bound),
         "normal": jax.nn.initializers.normal(0.1),
+        "small": jax.nn.initializers.variance_scaling(0.4, "fan_in", "normal"),
+        "tiny": jax.nn.initializers.normal(0.001),
         "identity": lambda k, s, d: jnp.eye(*s, dtype=d),
         "zeros": lambda k, s, d: jnp.zeros(s, d),
     }

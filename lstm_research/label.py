@@ -30,6 +30,15 @@ def label(part: Mapping, names: Mapping[str, Mapping]) -> str:
     return f"{name}({', '.join(f'{key}={show(value)}' for key, value in changes.items())})"
 
 
+def variant(spec: Mapping, cells: Mapping[str, Mapping], wraps: Mapping[str, Mapping]) -> str:
+    """Return what a resolved spec's cell is called: `lstm`, inside a wrapper `lstm + zoneout`."""
+    cell, wrap = label(spec["cell"], cells), spec.get("wrap")
+    if wrap is None:
+        return cell
+    names = {name: {"kind": "wrap", **each} for name, each in wraps.items()}
+    return f"{cell} + {label({'kind': 'wrap', **wrap}, names)}"
+
+
 def nearest(part: Mapping, names: Mapping[str, Mapping]) -> Near:
     """Return the name with the fewest differing keys; of equals one without a paper, the shortest,
     the first.

@@ -5,23 +5,27 @@ Such a cell is its levels and a `gather`, and nothing else: `update` here makes 
 
     for each level k:   a, b = coefficients_k(weights, z, (s'_1, s_1), .., (s'_k-1, s_k-1))
                         s_k  = a s'_k + b            or max(a + s'_k, b)
+    z     = z, and output(weights, z, ((s'_1, s_1), ..)) R in its last stage
     carry = gather(weights, z, ((s'_1, s_1), ..))
 
 A later level sees the earlier ones before and after the step: the memory of an mLSTM needs its
-stabiliser, a convolution needs the input of the step before.
+stabiliser, a convolution needs the input of the step before. `output` is for a cell whose states a
+matrix mixes on their way out: levels see the stages before the last alone, and the product of the
+last stage waits for them. One step at a time, `read` makes it the read of that stage; all steps at
+once, `finish` is that stage.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 
 from lstm_research.axes import Array, Tree
-from lstm_research.cell import Pre, Weights
+from lstm_research.cell import Pre, Read, Stage, Weights, join, product
 
 Pair = tuple[Array, Array]  # the state of a level before and after a step
 Coefficients = Callable[[Weights, tuple[Pre, ...], tuple[Pair, ...]], tuple[Array, Array]]
+Output = Callable[[Weights, tuple[Pre, ...], tuple[Pair, ...]], Array]
 
 
 class Level(NamedTuple):
@@ -37,6 +41,7 @@ class Linear(NamedTuple):
 
     levels: tuple[Level, ...]
     gather: Callable[[Weights, tuple[Pre, ...], tuple[Pair, ...]], Tree]
+    output: Output | None = None  # what the product of the last stage reads; None: no such product
 
 
 def taken(level: Level, a: Array, b: Array, before: Array) -> Array:
@@ -44,16 +49,46 @@ def taken(level: Level, a: Array, b: Array, before: Array) -> Array:
     return a * before + b if level.rule == "affine" else jnp.maximum(a + before, b)
 
 
-def advance(linear: Linear, weights: Weights, z: tuple[Pre, ...], carry: Tree) -> Tree:
+def advance(
+    levels: tuple[Level, ...], weights: Weights, z: tuple[Pre, ...], carry: Tree
+) -> tuple[Pair, ...]:
     """Take one step of all levels."""
     pairs: tuple[Pair, ...] = ()
-    for level in linear.levels:
+    for level in levels:
         before = level.read(carry)
         a, b = level.coefficients(weights, z, pairs)
         pairs = (*pairs, (before, taken(level, a, b, before)))
-    return linear.gather(weights, z, pairs)
+    return pairs
 
 
 def update(linear: Linear) -> Callable[[Weights, tuple[Pre, ...], Tree], Tree]:
     """Return the `update` of a cell whose recurrence is linear."""
-    return partial(advance, linear)
+
+    def rule(weights: Weights, z: tuple[Pre, ...], carry: Tree) -> Tree:
+        return linear.gather(weights, z, advance(linear.levels, weights, z, carry))
+
+    return rule
+
+
+def read(levels: tuple[Level, ...], output: Output) -> Read:
+    """Return the `read` of a last stage that sees the levels after the step."""
+
+    def look(weights: Weights, z: tuple[Pre, ...], carry: Tree) -> Array:
+        return output(weights, z, advance(levels, weights, z, carry))
+
+    return look
+
+
+def finish(
+    linear: Linear, stage: Stage, r: Array | None, weights: Weights, z: tuple[Pre, ...],
+    pairs: tuple[Pair, ...],
+) -> tuple[Pre, ...]:  # fmt: skip
+    """Return z with the product of the last stage in it, now that all levels are known.
+
+    stage, r: the last of the cell, and its matrix; z: what the inputs alone make of the stages.
+    """
+    if linear.output is None or r is None:
+        return z
+    *earlier, last = z
+    heard = product(linear.output(weights, tuple(earlier), pairs), r)
+    return (*earlier, join(stage, (last.both, last.driven), heard))

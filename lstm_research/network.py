@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from lstm_research.axes import Array, Bool, Float, Int
+from lstm_research.cell import outputs as emitted
+from lstm_research.nnx_cell import cell_spec
 from lstm_research.nnx_layer import Recurrent
 from lstm_research.unroll import Engine
 
@@ -38,9 +40,11 @@ class Network(nnx.Module):
 
     Give `features` for real inputs `batch time features`, or `vocabulary` for tokens `batch time`.
     `readout="step"` predicts at every step, `batch time outputs`; "last" at the last valid step
-    (two-way: the last of each direction), `batch outputs`. Dropout after every recurrent layer acts
+    (two-way: the last of each direction), `batch outputs`. `outputs=None` reads nothing out: what comes
+    back is what the last layer gives. Dropout after every recurrent layer acts
     on non-recurrent connections only (Zaremba, Sutskever & Vinyals 2014, arXiv:1409.2329);
-    `network.eval()` turns it off, as does `deterministic=True`.
+    `network.eval()` turns it off, as does `deterministic=True`, and with it the noise of a cell that
+    has any. Such a cell takes its keys from the `rngs` of a call.
     """
 
     def __init__(
@@ -48,7 +52,7 @@ class Network(nnx.Module):
         cell: Any,
         spec: NetworkSpec,
         *,
-        outputs: int,
+        outputs: int | None,
         features: int | None = None,
         vocabulary: int | None = None,
         readout: Literal["step", "last"] = "step",
@@ -60,6 +64,7 @@ class Network(nnx.Module):
             )
         if readout not in ("step", "last"):
             raise ValueError(f"readout={readout!r} is not one of 'last', 'step'")
+        self.cell, self.settings = cell_spec(cell), spec
         self.vocabulary, self.readout = vocabulary, readout
         if vocabulary is not None and spec.embed is not None:
             width = spec.embed
@@ -72,15 +77,17 @@ class Network(nnx.Module):
         for _ in range(spec.layers):
             self.layers.append(
                 nnx.List(
-                    Recurrent(cell, width, spec.hidden, reverse=way, engine=spec.engine, rngs=rngs)
+                    Recurrent(
+                        self.cell, width, spec.hidden, reverse=way, engine=spec.engine, rngs=rngs
+                    )
                     for way in ways
                 )
             )
-            width = spec.hidden * len(ways)
+            width = emitted(self.cell.build(), spec.hidden) * len(ways)
             if spec.layer_norm:
                 self.norms.append(nnx.LayerNorm(width, rngs=rngs))
         self.dropout = nnx.Dropout(spec.dropout, rngs=rngs)
-        self.out = nnx.Linear(width, outputs, rngs=rngs)
+        self.out = None if outputs is None else nnx.Linear(width, outputs, rngs=rngs)
 
     def __call__(
         self,
@@ -95,7 +102,15 @@ class Network(nnx.Module):
         resets = None if resets is None else resets.T
         for depth, ways in enumerate(self.layers):
             runs = [
-                way(h, lengths=lengths, resets=resets, return_carry=True, time_major=True)
+                way(
+                    h,
+                    lengths=lengths,
+                    resets=resets,
+                    return_carry=True,
+                    time_major=True,
+                    deterministic=deterministic,
+                    rngs=rngs,
+                )
                 for way in ways
             ]
             h = jnp.concatenate([out for _, out in runs], -1) if len(runs) > 1 else runs[0][1]
@@ -106,7 +121,7 @@ class Network(nnx.Module):
             h = jnp.concatenate(ends, -1) if last else h
             h = self.norms[depth](h) if len(self.norms) else h
             h = self.dropout(h, deterministic=deterministic, rngs=rngs)
-        out = self.out(h)
+        out = h if self.out is None else self.out(h)
         return out if self.readout == "last" else jnp.moveaxis(out, 0, 1)
 
     def encode(self, x: Array) -> Float[Array, "time batch width"]:

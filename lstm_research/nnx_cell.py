@@ -31,7 +31,8 @@ def hold(weights: Weights) -> Tree:
 class NnxCell(nnx.RNNCellBase):
     """One step of a cell as Flax wants it: `(carry, inputs) -> (carry, h)`.
 
-    `cell` is a name of the catalogue or a spec; the carry is the cell's own, `(c, h)` for an LSTM.
+    `cell` is a name of the catalogue or a spec; the carry is the cell's own, `(c, h)` for an LSTM. A cell
+    with noise runs as in a test: masks belong to sequences, and this class sees one step.
     """
 
     def __init__(

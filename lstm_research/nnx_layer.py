@@ -5,7 +5,8 @@ from typing import Any
 import jax.numpy as jnp
 from flax import nnx
 
-from lstm_research.axes import Array, Bool, Float, Int, Tree
+from lstm_research.axes import Array, Bool, Float, Int, Seed, Tree
+from lstm_research.cell import Cell
 from lstm_research.fused import unroll
 from lstm_research.nnx_cell import cell_spec, hold
 from lstm_research.unroll import Engine
@@ -15,7 +16,9 @@ class Recurrent(nnx.Module):
     """A cell over time; batch-major like Flax, with lengths, resets and a carry.
 
     `layer = Recurrent("cifg", 3, 64, rngs=nnx.Rngs(0)); h = layer(x)`, x of shape `batch time
-    features` and h of shape `batch time hidden`. `cell` is a name of the catalogue or a spec.
+    features` and h of shape `batch time hidden`. `cell` is a name of the catalogue or a spec. The noise
+    of a cell that has any is on in training, where a call needs `rngs`; `layer.eval()` turns it off, as
+    does `deterministic=True`.
     """
 
     def __init__(
@@ -26,12 +29,14 @@ class Recurrent(nnx.Module):
         *,
         reverse: bool = False,
         engine: Engine = "auto",
+        deterministic: bool = False,
         rngs: nnx.Rngs,
     ) -> None:
         self.spec = cell_spec(cell)
         self.in_features, self.hidden_features = in_features, hidden_features
         self.reverse = reverse
         self.engine: Engine = engine
+        self.deterministic = deterministic
         self.weights = hold(self.spec.build().init(rngs.params(), in_features, hidden_features))
 
     def __call__(
@@ -43,9 +48,11 @@ class Recurrent(nnx.Module):
         carry: Tree = None,
         return_carry: bool = False,
         time_major: bool = False,
+        deterministic: bool | None = None,
+        rngs: nnx.Rngs | None = None,
     ) -> Any:
         """Return h, or (carry, h). Padding is as in `fused.unroll`; time_major: `time *batch
-        features`.
+        features`; deterministic: replaces the layer's own. Raises ValueError where noise lacks `rngs`.
         """
         cell, weights = self.spec.build(), nnx.as_pure(self.weights)
         if not time_major:
@@ -62,6 +69,19 @@ class Recurrent(nnx.Module):
             resets=resets,
             reverse=self.reverse,
             engine=self.engine,
+            key=self.noise(cell, deterministic, rngs),
         )
         h = h if time_major else jnp.moveaxis(h, 0, -2)
         return (carry, h) if return_carry else h
+
+    def noise(self, cell: Cell, deterministic: bool | None, rngs: nnx.Rngs | None) -> Seed | None:
+        """Return the key of one call: drawn for a noisy cell in training alone."""
+        still = self.deterministic if deterministic is None else deterministic
+        if not cell.noisy or still:
+            return None
+        if rngs is None:
+            raise ValueError(
+                "this cell has noise and deterministic=False: give rngs=nnx.Rngs(dropout=...) in the "
+                "call, or turn the noise off with .eval() or deterministic=True"
+            )
+        return rngs.dropout()

@@ -24,7 +24,7 @@ from jax import lax
 
 from lstm_research.axes import Array, Hiddens, Tree
 from lstm_research.cell import Cell, Masks, Pre, Weights, driven
-from lstm_research.linear import Level, Pair
+from lstm_research.linear import Level, Pair, finish
 from lstm_research.unroll import choose
 
 PIECE = 256  # steps that compose at once
@@ -149,6 +149,7 @@ def loop(
     for level in cell.linear.levels:
         a, b = level.coefficients(vectors, z, pairs)
         pairs = (*pairs, states(level, a, b, carry, first, masks))
+    z = finish(cell.linear, cell.stages[-1], weights.r[-1], vectors, z, pairs)
     carries = cell.linear.gather(vectors, z, pairs)
     h = cell.emit(carries)
     end = last(carries, carry, masks, reverse)

@@ -7,14 +7,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flax import nnx
+
 from lstm_research import store
 from lstm_research.config import RunSpec
-from lstm_research.network import NetworkSpec
+from lstm_research.interop import safetensors
+from lstm_research.network import Network, NetworkSpec
 from lstm_research.optimizer import OptimizerSpec
 from lstm_research.program import Budget, Program
 from lstm_research.tasks.task import Task
 from lstm_research.train import Result
 from lstm_research.train import fit as train
+from lstm_research.wrappers import Wrapped
 
 
 class Outcome(NamedTuple):
@@ -37,8 +41,9 @@ class Signature(NamedTuple):
 
 
 def signature(spec: RunSpec) -> Signature:
-    """Return the part of a spec that runs must share to share a compilation."""
-    return Signature(spec.cell, spec.network, spec.task, spec.optimizer, spec.budget)
+    """Return the part of a spec that runs must share to share a compilation; cell: in its wrappers."""
+    cell = spec.cell if spec.wrap is None else Wrapped(spec.cell, spec.wrap)
+    return Signature(cell, spec.network, spec.task, spec.optimizer, spec.budget)
 
 
 @lru_cache(maxsize=8)
@@ -56,6 +61,11 @@ def program(static: Signature) -> Program:
 def fit(spec: RunSpec, record: Callable[[dict], None] = lambda event: None) -> Result:
     """Train one spec, alone, and return its result; nothing is written."""
     return train(program(signature(spec)), spec.seed, record=record)
+
+
+def network(spec: RunSpec, result: Result) -> Network:
+    """Return the network that gave the test metrics of a result."""
+    return nnx.merge(program(signature(spec)).graph, result.params, result.rest)
 
 
 def run(
@@ -83,11 +93,14 @@ def run(
 
         try:
             result = fit(spec, record)
+            weights = safetensors.encode(network(spec, result)) if result.metrics else None
         except Exception as error:
             (folder.path / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
             said = f"{type(error).__name__}: {error}"
             folder.finish({"status": "failed", "error": said})
             return Outcome("failed", folder.path, True, said)
+        if weights is not None:
+            folder.keep(store.WEIGHTS, weights)
         folder.finish(outcome(result))
     return Outcome(result.status, folder.path, True)
 
@@ -96,7 +109,7 @@ def outcome(result: Result) -> dict[str, Any]:
     """Return a result as the store keeps it."""
     fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
     success = None if result.success is None else result.success._asdict()
-    return {name: value for name, value in fields.items() if name != "params"} | {
+    return {name: value for name, value in fields.items() if name not in ("params", "rest")} | {
         "success": success,
         "error": None,
     }

@@ -3,6 +3,7 @@
     spec.yaml         the resolved spec (study, cell, task, network, optimizer, budget, seed)
     environment.json  commit, versions, device (see `environment.py`)
     metrics.jsonl     the curve, one JSON object a line, only ever appended to
+    weights.safetensors  the network at its best validation; whole or not at all, before the result
     result.json       how it ended; appears whole or not at all
     lock              held by the process that writes; the kernel lets go when that process dies
 
@@ -26,6 +27,7 @@ from lstm_research.disk import StoreError, explained, sync, take, wipe, write
 from lstm_research.environment import environment
 from lstm_research.plain import decode, digest, encode, flatten, plain
 
+WEIGHTS = "weights.safetensors"
 ENDED = ("finished", "solved", "diverged", "failed")
 RESULT_KEYS = (
     *("status", "steps", "solved_at", "diverged_at", "best_step", "metric", "goal", "chance"),
@@ -143,6 +145,12 @@ class RunFolder:
             open(metrics, "a", encoding="utf-8") as file,
         ):
             file.write(encode(record) + "\n")
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Write a file of the run in one step; it counts once the run has finished."""
+        self._held("keep")
+        with explained(self.path):
+            write(self.path / name, content)
 
     def finish(self, result: Mapping) -> None:
         """Write `result.json` in one step, tell the listeners, and let go of the folder.

@@ -20,7 +20,8 @@ from lstm_research import catalogue
 from lstm_research.config import ConfigError, RunSpec, build
 from lstm_research.spelling import unknown
 
-GROUPS = ("cell", "task", "optimizer", "budget")
+GROUPS = ("cell", "task", "optimizer", "budget", "wrap")
+OPTIONAL = ("wrap",)  # null: none of the group
 RIM = ("tracker", "runs", "workers")  # settings of the launch, not of the run
 PLAIN = ("seed", "study", *RIM)
 
@@ -66,7 +67,8 @@ def check_names(overrides: Sequence[str]) -> None:
     faults = []
     for override in parse(overrides):
         group, value = override.key_or_group, override.value()
-        if group in GROUPS and value not in catalogue.names(group):
+        off = value is None and group in OPTIONAL
+        if group in GROUPS and not off and value not in catalogue.names(group):
             faults.append(unknown(group, value, catalogue.names(group), group))
     if faults:
         raise ConfigError("\n".join(faults))
@@ -82,13 +84,25 @@ def jobs(overrides: Sequence[str], sweep: bool) -> list[list[str]]:
     return [list(job) for job in itertools.product(*(choices(override) for override in parsed))]
 
 
+def without_nulls(overrides: Sequence[str]) -> list[str]:
+    """Return overrides as Hydra takes them, which has no word for none of a group: `wrap=null`."""
+    kept: list[Override] = []
+    for override in parse(overrides):
+        group = override.key_or_group
+        if group in OPTIONAL and not override.is_sweep_override() and override.value() is None:
+            kept = [each for each in kept if each.key_or_group != group]
+        else:
+            kept.append(override)
+    return [each.input_line or "" for each in kept]
+
+
 def composed(overrides: Sequence[str]) -> dict[str, Any]:
     """Compose one job to plain data."""
     check_names(overrides)
     GlobalHydra.instance().clear()
     with initialize_config_dir(version_base="1.3", config_dir=str(catalogue.folder())):
         try:
-            return plain(compose("run", list(overrides)))
+            return plain(compose("run", without_nulls(overrides)))
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(f"command line: {str(error).splitlines()[0]}") from None
 

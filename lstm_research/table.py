@@ -3,7 +3,7 @@
 The one decision: rows make themselves. A setting that differs between the runs of one task is part
 of the row's name; one that differs only from task to task, as a budget may, is not.
 
-    row     label of the cell, and the other settings that differ between runs of one task
+    row     label of the cell and its wrapper, and the other settings that differ between runs of one task
     column  label of the task, its metric and direction, chance
     entry   mean, interval, n, solved, diverged, failed, parameters, ms/step, every seed's value
 """
@@ -11,11 +11,12 @@ of the row's name; one that differs only from task to task, as a budget may, is 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from lstm_research.digits import probability
 from lstm_research.entry import LEVEL, Entry, compared, entry, marked, natural
-from lstm_research.label import label, nearest, show
+from lstm_research.label import label, nearest, show, variant
 from lstm_research.plain import canonical, digest, flatten
 from lstm_research.spelling import unknown
 from lstm_research.stats import smallest_p
@@ -70,20 +71,21 @@ def table(
     records: Iterable[Record],
     cells: Mapping[str, Mapping],
     tasks: Mapping[str, Mapping],
+    wraps: Mapping[str, Mapping] = MappingProxyType({}),
     *,
     split: str = "test",
     baseline: str | None = None,
 ) -> Table:
     """Gather records into a table.
 
-    cells, tasks: catalogue, name -> resolved dict. split: "test" or "valid". baseline: label of
+    cells, tasks, wraps: catalogue, name -> resolved dict. split: "test" or "valid". baseline: label of
     the row that the others are compared with, seed by seed. One spec in two studies is one run.
     Raises ValueError for a baseline that is no row, and for a column whose runs differ in their
     metric.
     """
     single = distinct(records)
     ended = [record for record in single if record.result is not None]
-    runs = named(ended, cells, tasks)
+    runs = named(ended, cells, tasks, wraps)
     order = {run.row: run.order for run in runs}
     if baseline is not None and baseline not in order:
         raise ValueError(unknown("baseline", baseline, order, "row"))
@@ -112,7 +114,10 @@ def distinct(records: Iterable[Record]) -> list[Record]:
 
 
 def named(
-    records: Sequence[Record], cells: Mapping[str, Mapping], tasks: Mapping[str, Mapping]
+    records: Sequence[Record],
+    cells: Mapping[str, Mapping],
+    tasks: Mapping[str, Mapping],
+    wraps: Mapping[str, Mapping],
 ) -> list[Run]:
     """Give every record the name of its row and of its column."""
     rest = [settings(record.spec) for record in records]
@@ -126,20 +131,21 @@ def named(
     for record, others in zip(records, rest, strict=True):
         cell = record.spec["cell"]
         near = nearest(cell, cells)
-        said = [label(cell, cells)]
+        said = [variant(record.spec, cells, wraps)]
         for key in varying:
             leaf = key.rpartition(".")[2]
             said.append(f"{leaf if short[leaf] == 1 else key}={show(others.get(key))}")
         place = places.index(near.name) if near.name in cells else len(places)
         row = ", ".join(said)
-        order = (place, len(near.changes), natural(row))
+        order = (place, len(near.changes), record.spec.get("wrap") is not None, natural(row))
         runs.append(Run(row, label(record.spec["task"], tasks), record, order))
     return runs
 
 
 def settings(spec: Mapping) -> dict[str, Any]:
-    """Return what a spec says beside study, cell, task and seed, flat."""
-    return flatten({k: v for k, v in spec.items() if k not in ("study", "cell", "task", "seed")})
+    """Return what a spec says beside study, seed and what is in the names of row and column, flat."""
+    named = ("study", "cell", "wrap", "task", "seed")
+    return flatten({k: v for k, v in spec.items() if k not in named})
 
 
 def split_by(key: str, rest: Sequence[Mapping], tasks: Sequence[str]) -> bool:

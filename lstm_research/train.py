@@ -39,7 +39,8 @@ class Result:
     step_ms: float | None
     compile_s: float
     train_s: float
-    params: Tree = dataclasses.field(default=None, repr=False, compare=False)
+    params: Tree = dataclasses.field(default=None, repr=False, compare=False)  # at the best step
+    rest: Tree = dataclasses.field(default=None, repr=False, compare=False)  # beside the parameters
 
 
 class Track(NamedTuple):
@@ -144,4 +145,5 @@ def conclude(
         compile_s=program.compile_s if fresh else 0.0,
         train_s=seconds,
         params=track.model[0] if track.model else None,
+        rest=track.model[1] if track.model else None,
     )

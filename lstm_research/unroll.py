@@ -137,10 +137,10 @@ def compiled(
         zx = cell.drive(weights, x, masks, key)
         return loop(cell, weights, first, carry, zx, masks, reverse)
 
-    length = len(x)
+    length = x.shape[0]
     if loop is not scan and cell.drive is project and weights.w is not None:
         length = piece(x.shape, weights.w.shape[1] * dtype.itemsize)
-    if length < len(x):
+    if length < x.shape[0]:
         return in_pieces(run, length, carry, (x, masks), reverse)
     return run(carry, (x, masks))
 

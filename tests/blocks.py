@@ -43,10 +43,14 @@ def cut(cell: Cell, weights: Weights, hidden: int, kind: str = "") -> dict[str, 
 def random_weights(
     cell: Cell, features: int, hidden: int, seed: int = 0, dtype=np.float64
 ) -> Weights:
-    """Return weights of the right shapes, every number alive: peepholes and biases too."""
+    """Return weights of the right shapes, every number alive: peepholes and biases too.
+
+    The row is positive, for it may hold variances.
+    """
     rng = np.random.default_rng(seed)
     shapes = jax.eval_shape(lambda key: cell.init(key, features, hidden), jax.random.key(0))
-    return jax.tree.map(lambda leaf: rng.uniform(-0.8, 0.8, leaf.shape).astype(dtype), shapes)
+    drawn = jax.tree.map(lambda leaf: rng.uniform(-0.8, 0.8, leaf.shape).astype(dtype), shapes)
+    return drawn._replace(row=jax.tree.map(np.abs, drawn.row))
 
 
 def random_carry(cell: Cell, batch: tuple[int, ...], hidden: int, seed: int = 1, dtype=np.float64):

@@ -15,6 +15,7 @@ from formula import count
 from references import OUTS, TWINS, run
 
 from lstm_research import catalogue
+from lstm_research.cell import outputs as emitted
 from lstm_research.cell import sizes
 from lstm_research.fused import unroll
 
@@ -68,7 +69,8 @@ def problem(spec, T=T, B=B, D=D, H=H, seed=0, dtype=np.float64):
     """Return random (weights, carry, x, seen)."""
     rng = np.random.default_rng(seed)
     cell = spec.build()
-    x, seen = rng.normal(size=(T, B, D)).astype(dtype), rng.normal(size=(T, B, H)).astype(dtype)
+    x = rng.normal(size=(T, B, D)).astype(dtype)
+    seen = rng.normal(size=(T, B, emitted(cell, H))).astype(dtype)
     return (
         random_weights(cell, D, H, seed, dtype),
         random_carry(cell, (B,), H, seed + 1, dtype),
@@ -122,7 +124,7 @@ def gradients_stay_finite(subject: Subject, steps: int = 300) -> None:
         np.random.default_rng(0).normal(size=(steps, B, D)),
     )
     (last, h), grads = gradients(subject.spec)(
-        weights, cell.start((B,), H), x, np.ones((steps, B, H)) / steps
+        weights, cell.start((B,), H), x, np.full((steps, B, emitted(cell, H)), 1 / steps)
     )
     for leaf in jax.tree.leaves((last, h, grads)):
         assert np.isfinite(leaf).all()
@@ -230,7 +232,7 @@ def takes_any_batch_axes(subject: Subject) -> None:
     two = outputs(subject.spec)(
         weights, pair, x.reshape(T, 2, 2, D), lengths.reshape(2, 2), resets.reshape(T, 2, 2)
     )
-    agree(two, (jax.tree.map(lambda leaf: leaf.reshape(2, 2, -1), last), h.reshape(T, 2, 2, H)))
+    agree(two, (jax.tree.map(lambda leaf: leaf.reshape(2, 2, -1), last), h.reshape(T, 2, 2, -1)))
     one = jax.tree.map(lambda leaf: leaf[2], carry)
     none = outputs(subject.spec)(weights, one, x[:, 2], lengths[2], resets[:, 2])
     agree(none, (jax.tree.map(lambda leaf: leaf[2], last), h[:, 2]))
@@ -247,7 +249,8 @@ def shares_blocks_with_its_relatives(subject: Subject) -> None:
     """From one key, a block that two cells own starts with the same numbers."""
     from lstm_research.gated import GateSpec
 
-    mine = cut(subject.spec.build(), subject.spec.build().init(jax.random.key(5), D, H), H)
+    cell = subject.spec.build()
+    mine = cut(cell, cell.init(jax.random.key(5), D, H), H, subject.spec.kind)
     for other in (
         GateSpec(peephole="ifo"),
         GateSpec(coupled=True, output_gate=False, reset_gate=True),

@@ -19,9 +19,9 @@ with install_import_hook("lstm_research", "beartype.beartype"):
 
 for name in catalogue.names("cell"):
     cell = lr.cell(name)
-    weights = cell.init(jax.random.key(0), 2, 3)
+    weights = cell.init(jax.random.key(0), 2, 6)
     for batch in ((), (4,), (4, 2)):
-        carry = cell.start(batch, 3)
+        carry = cell.start(batch, 6)
         x = jnp.ones((5, *batch, 2))
         lengths = jnp.full(batch, 3)
         resets = jnp.zeros((5, *batch), bool)
@@ -36,7 +36,7 @@ for name in ("adding", "copying", "temporal_order_6a", "reber", "parity"):
     jax.eval_shape(made.steps, state, task.data, jnp.int32(0), jnp.int32(1))
 
 try:
-    lr.unroll(cell, weights, cell.start((4,), 3), jnp.ones((5, 4, 2), int))
+    lr.unroll(cell, weights, cell.start((4,), 6), jnp.ones((5, 4, 2), int))
 except Exception as error:
     assert "x" in str(error) and "Float" in str(error), error
 else:

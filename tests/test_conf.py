@@ -15,6 +15,7 @@ QUICK = {
     "optimizer": ("task.length=6",),
     "task": (),
     "budget": ("task.length=6",),
+    "wrap": ("task.length=6",),
 }
 NAMES = [(group, name) for group in QUICK for name in catalogue.names(group)]
 
@@ -51,5 +52,5 @@ def test_check_names_what_is_wrong():
 
 
 def test_every_yaml_opens_with_a_caption():
-    for group in ("cell", "task", "optimizer", "budget", "studies"):
+    for group in (*sweep.GROUPS, "studies"):
         assert all(catalogue.caption(group, name) for name in catalogue.names(group)), group

@@ -172,5 +172,7 @@ def test_fused_equals_scan_in_float32(name):
 def test_an_unknown_engine_is_refused_by_name():
     cell = GateSpec().build()
     weights, carry = random_weights(cell, 1, 1, dtype=np.float32), cell.start((1,), 1)
-    with pytest.raises(ValueError, match=r"engine='quick' is not one of auto, fused, newton, parallel, scan"):
+    with pytest.raises(
+        ValueError, match=r"engine='quick' is not one of auto, fused, newton, parallel, scan"
+    ):
         unroll(cell, weights, carry, jnp.zeros((1, 1, 1)), engine="quick")

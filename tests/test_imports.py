@@ -9,23 +9,39 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "lstm_research"
 ORDER = (
-    "axes", "spelling", "cell", "linear", "initial", "activation", "legal", "gated",
+    "axes", "spelling", "cell", "linear", "initial", "activation", "legal", "stamped", "gated",
     "cells.elman", "cells.fgr", "cells.gru_before",
+    "cells.brc", "cells.indrnn", "cells.mgu", "cells.ran", "cells.star",
     "cells.atr", "cells.cfn", "cells.fastgrnn", "cells.lem",
     "cells.ligru", "cells.minimal_rnn", "cells.mut", "cells.rhn",
+    "cells.lstmp", "cells.mogrifier", "cells.phased", "cells.tlstm",
+    "cells.slstm", "cells.urlstm", "cells.onlstm", "cells.multiplicative",
+    "cells.lru", "cells.mingru", "cells.mlstm", "cells.qrnn", "cells.rglru", "cells.sru",
     "cells",
-    "pieces", "unroll", "parallel", "newton", "fused", "catalogue", "nnx_cell", "nnx_layer", "network", "loss",
+    "wrappers.front", "wrappers.variational", "wrappers.candidate", "wrappers.layer_norm",
+    "wrappers.layer_norm_carried", "wrappers.weight_drop", "wrappers.zoneout", "wrappers",
+    "pieces", "unroll", "parallel", "newton", "fused", "catalogue", "nnx_cell", "nnx_layer", "network",
+    "interop", "interop.forward", "interop.onnx_graph", "interop.onnx_shapes", "interop.onnx_primitives",
+    "interop.onnx_complex", "interop.onnx_operators", "interop.onnx_scan", "interop.onnx",
+    "interop.stablehlo",
+    "interop.blocks", "interop.torch_model", "interop.torch", "interop.keras", "interop.flax", "loss",
     "tasks.limits", "tasks.task", "tasks.data", "tasks.grammar", "tasks.pianoroll", "tasks.adding",
     "tasks.copying", "tasks.parity", "tasks.reber", "tasks.temporal_order", "tasks.music", "tasks",
     "optimizer", "evaluate", "program", "train", "plain", "environment", "disk", "store",
     "trackers.child", "trackers.wandb", "trackers", "stats", "label", "digits", "entry", "table", "grid",
-    "terminal", "render", "config", "face", "run", "start", "local", "progress", "sweep", "check", "listing", "cli",
+    "terminal", "render", "config", "interop.safetensors", "face", "run", "lookup", "export", "start",
+    "local",
+    "progress", "sweep", "check", "listing", "cli",
 )  # fmt: skip
 HEAVY = {
     "hydra": {"sweep", "cli"},
     "omegaconf": {"sweep"},
     "pydantic": {"config"},
     "wandb": {"trackers.wandb"},
+    "onnx": {"interop.onnx_graph"},
+    "torch": {"interop.torch", "interop.torch_model"},
+    "keras": {"interop.keras"},
+    "safetensors": {"interop.safetensors"},
 }
 
 

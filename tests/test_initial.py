@@ -29,6 +29,8 @@ def biases(spec, hidden=4):
         ("glorot", (2 / 500) ** 0.5, (6 / 500) ** 0.5),
         ("uniform", 300**-0.5 / 3**0.5, 300**-0.5),
         ("normal", 0.1, None),
+        ("small", (2 / 1000) ** 0.5, None),
+        ("tiny", 0.001, None),
     ],
 )
 def test_a_start_has_the_deviation_that_it_names(start, deviation, bound):

@@ -109,8 +109,8 @@ def test_the_gru_of_flax_linen_is_the_row_with_a_bias_inside_the_reset(float64, 
 @pytest.mark.parametrize("subject", SUBJECTS.values(), ids=lambda subject: subject.name)
 def test_a_cell_inside_the_rnn_of_flax_is_our_layer(subject):
     x = jnp.asarray(inputs(4, 3, 2), jnp.float32)
-    rnn = nnx.RNN(NnxCell(subject.name, 2, 3, rngs=nnx.Rngs(0)))
-    layer = Recurrent(subject.name, 2, 3, rngs=nnx.Rngs(0))
+    rnn = nnx.RNN(NnxCell(subject.name, 2, 4, rngs=nnx.Rngs(0)))
+    layer = Recurrent(subject.name, 2, 4, deterministic=True, rngs=nnx.Rngs(0))
     graph, state = nnx.split((rnn, layer))
     both = jax.jit(
         lambda state, x: [run(x) for run in nnx.merge(graph, state)], compiler_options=FAST

@@ -30,9 +30,9 @@ class Elman:
 
         h' = act(x W + h R + b)
 
-    Parameters: HD + H^2 + H. Source: Elman 1990, Finding Structure in Time. With `activation=relu`
-    and `recurrent=identity` it is the IRNN of Le, Jaitly & Hinton 2015 (arXiv:1504.00941), up to
-    the input weights, which the paper draws from N(0, 0.001^2).
+    Parameters: HD + H^2 + H. Source: Elman 1990, Finding Structure in Time. With `activation=relu`,
+    `recurrent=identity` and `kernel=tiny` it is the IRNN of Le, Jaitly & Hinton 2015
+    (arXiv:1504.00941).
     """
 
     kind: Literal["elman"] = "elman"

@@ -1,0 +1,143 @@
+"""The light GRU: one gate, a rectified candidate, and batch norm on what comes from the input.
+
+The norm never touches h, so all of it happens in `drive`, before the loop, over every valid step of
+the batch. A call with a key (training) measures the batch; a call without one uses the statistics
+in `Weights.row`, which start at mean 0 and variance 1 and are never trained: `observed` measures
+them, `calibrated` puts them in place.
+"""
+
+import dataclasses
+from functools import cache, partial
+from typing import Literal, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from lstm_research import initial
+from lstm_research.activation import cut, sigmoid
+from lstm_research.axes import Array, Bool, Float, Lengths, Seed, Steps
+from lstm_research.cell import (
+    Cell,
+    Hidden,
+    Masks,
+    Pre,
+    Stage,
+    Weights,
+    emit_hidden,
+    project,
+    read_hidden,
+    start_hidden,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class LiGru:
+    """The light gated recurrent unit (Li-GRU).
+
+    ::
+
+        f = s(norm(x W_f) + h R_f)             g = relu(norm(x W_g) + h R_g)
+        h' = f h + (1 - f) g
+        norm(z) = gain (z - mean) / sqrt(var + epsilon) + b
+
+    f keeps; it is the paper's z. mean and var are those of the batch in training and stored ones in
+    a test. `normalise=False` drops the norm and leaves plain biases b. Parameters: 2HD + 2H^2 + 4H,
+    2H fewer without the norm. Source: Ravanelli et al. 2018 (arXiv:1803.10225), as in the authors'
+    code; the paper was not read. Departures: no dropout mask on g, and b_f starts at forget_bias
+    where the shift of a batch norm starts at 0.
+    """
+
+    kind: Literal["ligru"] = "ligru"
+    normalise: bool = True
+    epsilon: float = 1e-5
+    kernel: initial.Start = "lecun"
+    recurrent: initial.Start = "orthogonal"
+    bias: initial.BiasStart = "zeros"
+    forget_bias: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.epsilon > 0:
+            raise ValueError(f"epsilon={self.epsilon} must be positive")
+
+    @cache  # noqa: B019 (equal specs are one cell, and there are few)
+    def build(self) -> Cell:
+        """Return the cell."""
+        return Cell(
+            partial(init, self),
+            start_hidden,
+            (Stage("fg", "", "", read_hidden),),
+            update,
+            emit_hidden,
+            drive=partial(drive, self.epsilon) if self.normalise else project,
+            noisy=self.normalise,
+        )
+
+
+class Statistics(NamedTuple):
+    """What the norm knows of x W, a number a column."""
+
+    mean: Float[Array, "drive"]
+    var: Float[Array, "drive"]
+
+
+def init(spec: LiGru, key: Seed, features: int, hidden: int) -> Weights:
+    """Draw the blocks f g; gains start at 1, the stored statistics at mean 0 and variance 1."""
+    draw = partial(initial.matrix, hidden=hidden)
+    w = [draw(spec.kernel, initial.fold(key, f"w_{n}"), (features, hidden)) for n in "fg"]
+    r = [draw(spec.recurrent, initial.fold(key, f"r_{n}"), (hidden, hidden)) for n in "fg"]
+    b = [initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in "fg"]
+    b[0] = b[0] + spec.forget_bias
+    made = Weights(jnp.concatenate(w, -1), jnp.concatenate(b), (jnp.concatenate(r, -1),), {})
+    if not spec.normalise:
+        return made
+    row = Statistics(jnp.zeros(2 * hidden), jnp.ones(2 * hidden))
+    return made._replace(row=row, m={"gain": jnp.ones(2 * hidden)})
+
+
+def moments(z: Float[Array, "*any drive"], valid: Bool[Array, "*any 1"] | None) -> Statistics:
+    """Return the mean and the biased variance of every column over the steps that exist."""
+    axes = tuple(range(z.ndim - 1))
+    if valid is None:
+        return Statistics(z.mean(axes), z.var(axes))
+    count = jnp.maximum(valid.sum(), 1)
+    mean = jnp.where(valid, z, 0).sum(axes) / count
+    return Statistics(mean, jnp.where(valid, (z - mean) ** 2, 0).sum(axes) / count)
+
+
+def drive(epsilon: float, weights: Weights, x: Steps, masks: Masks, key: Seed | None) -> Array:
+    """Return norm(x W): by statistics of the batch where there is a key, else by stored ones."""
+    z = project(weights._replace(b=None), x, masks, key)
+    stored = cast(Statistics, weights.row)
+    mean, var = lax.stop_gradient(stored) if key is None else moments(z, masks.valid)
+    return (z - mean) * (weights.m["gain"] * lax.rsqrt(var + epsilon)) + weights.b
+
+
+def update(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
+    """Return h' = f h + (1 - f) g."""
+    raw = cut("fg", z[0].both)
+    f = sigmoid(raw["f"])
+    return Hidden(f * carry.h + (1.0 - f) * jax.nn.relu(raw["g"]))
+
+
+def observed(weights: Weights, x: Steps, masks: Masks) -> Statistics:
+    """Return the statistics by which a training call normalises inputs whose padding is finite."""
+    return moments(project(weights._replace(b=None), x, masks, None), masks.valid)
+
+
+def calibrated(weights: Weights, x: Steps, lengths: Lengths | None = None) -> Weights:
+    """Return the weights with the statistics of these data stored; a test then equals training.
+
+    Raises ValueError where the weights have no statistics or lengths are not those of the batch.
+    """
+    if weights.row is None:
+        raise ValueError("these weights hold no statistics: the cell has normalise=False")
+    valid = None
+    if lengths is not None:
+        lengths = jnp.asarray(lengths)
+        if lengths.shape != x.shape[1:-1]:
+            raise ValueError(f"lengths has shape {lengths.shape}; the batch is {x.shape[1:-1]}")
+        when = jnp.arange(len(x)).reshape(-1, *(1 for _ in lengths.shape))
+        valid = (when < lengths)[..., None]
+        x = jnp.where(valid, x, 0)
+    return weights._replace(row=observed(weights, x, Masks(valid, None)))

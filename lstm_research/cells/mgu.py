@@ -1,0 +1,96 @@
+"""The minimal gated unit: one gate that forgets and resets."""
+
+import dataclasses
+from functools import cache, partial
+from typing import Literal, cast
+
+import jax.numpy as jnp
+
+from lstm_research import initial
+from lstm_research.activation import sigmoid
+from lstm_research.axes import Array, Seed
+from lstm_research.cell import (
+    Cell,
+    Hidden,
+    Pre,
+    Stage,
+    Weights,
+    emit_hidden,
+    read_hidden,
+    start_hidden,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mgu:
+    """The minimal gated unit (MGU), as in the paper or as in Flax; no relabelling joins the two.
+
+    ::
+
+        f = s(x W_f + h R_f + b_f)
+        before    g = tanh(x W_g + (f h) R_g + b_g)              h' = (1 - f) h + f g
+        after     g = tanh(x W_g + b_g + f (h R_g + b_hg))       h' = (1 - f) g + f h
+
+    before: the paper's, f overwrites with a candidate that it lets see the state; two dependent
+    products a step. after: `MGUCell` of Flax linen, f keeps; one product a step. Parameters: before
+    2HD + 2H^2 + 2H, after 2HD + 2H^2 + 3H. Source: Zhou et al. 2016 (arXiv:1603.09420), from
+    secondary sources, the paper was not read; after is tested against Flax. Departure: b_f starts at
+    -forget_bias before, where f overwrites, and at forget_bias after, as in Flax.
+    """
+
+    kind: Literal["mgu"] = "mgu"
+    reset: Literal["before", "after"] = "before"
+    kernel: initial.Start = "lecun"
+    recurrent: initial.Start = "orthogonal"
+    bias: initial.BiasStart = "zeros"
+    forget_bias: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.reset not in ("before", "after"):
+            raise ValueError(f"reset={self.reset!r} is not one of before, after")
+
+    @cache  # noqa: B019 (equal specs are one cell, and there are few)
+    def build(self) -> Cell:
+        """Return the cell."""
+        if self.reset == "after":
+            stages, rule = (Stage("f", "g", "g", read_hidden),), update_after
+        else:
+            stages = (Stage("f", "", "", read_hidden), Stage("g", "", "", read_reset))
+            rule = update_before
+        return Cell(partial(init, self), start_hidden, stages, rule, emit_hidden)
+
+
+def init(spec: Mgu, key: Seed, features: int, hidden: int) -> Weights:
+    """Draw the blocks f g, and the bias inside the reset product where it comes after."""
+    draw = partial(initial.matrix, hidden=hidden)
+    w = [draw(spec.kernel, initial.fold(key, f"w_{n}"), (features, hidden)) for n in "fg"]
+    f, g = (draw(spec.recurrent, initial.fold(key, f"r_{n}"), (hidden, hidden)) for n in "fg")
+    b = [initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in "fg"]
+    after = spec.reset == "after"
+    b[0] = b[0] + spec.forget_bias if after else b[0] - spec.forget_bias
+    p = {"b_hg": initial.bias(spec.bias, initial.fold(key, "b_hg"), hidden)} if after else {}
+    r = (jnp.concatenate([f, g], -1),) if after else (f, g)
+    return Weights(jnp.concatenate(w, -1), jnp.concatenate(b), r, p)
+
+
+def gate(z: tuple[Pre, ...]) -> Array:
+    """Return f from the first stage."""
+    return sigmoid(cast(Array, z[0].both))  # f is its one block of both sides
+
+
+def read_reset(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Array:
+    """Read f h, once the first stage is known."""
+    return gate(z) * carry.h
+
+
+def update_before(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
+    """Return h' = (1 - f) h + f g."""
+    f = gate(z)
+    return Hidden((1.0 - f) * carry.h + f * jnp.tanh(cast(Array, z[1].both)))
+
+
+def update_after(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
+    """Return h' = (1 - f) g + f h."""
+    f, driven, heard = gate(z), cast(Array, z[0].driven), cast(Array, z[0].recurred)
+    g = jnp.tanh(driven + f * (heard + weights.p["b_hg"]))
+    return Hidden((1.0 - f) * g + f * carry.h)

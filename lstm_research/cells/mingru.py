@@ -1,0 +1,143 @@
+"""The minimal GRU and the minimal LSTM: gates that hear the input alone, and no squash."""
+
+import dataclasses
+from functools import cache, partial
+from typing import Literal, cast
+
+import jax
+import jax.numpy as jnp
+
+from lstm_research import initial, linear
+from lstm_research.activation import cut, sigmoid
+from lstm_research.axes import Array, Seed
+from lstm_research.cell import (
+    Cell,
+    Hidden,
+    Pre,
+    Stage,
+    Weights,
+    emit_hidden,
+    start_hidden,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class MinGru:
+    """The minimal gated recurrent unit (minGRU).
+
+    ::
+
+        i = s(x W_i)                    g = x W_g, or pos(x W_g) where positive
+        h' = (1 - i) h + i g            pos(a) = a + 1/2 for a >= 0, else s(a)
+
+    Linear in h. `positive` is the form of the log-space algorithm, whose states are above 0 from a
+    start at 0; the engines here need no logarithms. Parameters: 2HD, with biases 2H more. Source: Feng
+    et al. 2024 (arXiv:2410.01201); equations as in a public re-implementation, which has no biases,
+    the paper was not read. With `biased`, b_i starts at -forget_bias.
+    """
+
+    kind: Literal["mingru"] = "mingru"
+    positive: bool = False
+    biased: bool = False
+    kernel: initial.Start = "lecun"
+    bias: initial.BiasStart = "zeros"
+    forget_bias: float | None = None  # None: 1 where there are biases
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "forget_bias", held(self))
+
+    @cache  # noqa: B019 (equal specs are one cell, and there are few)
+    def build(self) -> Cell:
+        """Return the cell."""
+        return alone("ig", partial(init, self, "ig"), partial(overwrite, self.positive))
+
+
+@dataclasses.dataclass(frozen=True)
+class MinLstm:
+    """The minimal long short-term memory (minLSTM).
+
+    ::
+
+        i = s(x W_i)        f = s(x W_f)        g = x W_g, or pos(x W_g) where positive
+        h' = f / (f + i) h + i / (f + i) g      pos(a) = a + 1/2 for a >= 0, else s(a)
+
+    Linear in h, which is the memory. The shares are s(d) and s(-d), d = log f - log i, so that gates
+    of 0 divide nothing by 0. Parameters: 3HD, with biases 3H more. Source: Feng et al. 2024
+    (arXiv:2410.01201); equations as in a public re-implementation, which has no biases, the paper was
+    not read. With `biased`, b_f starts at forget_bias.
+    """
+
+    kind: Literal["minlstm"] = "minlstm"
+    positive: bool = False
+    biased: bool = False
+    kernel: initial.Start = "lecun"
+    bias: initial.BiasStart = "zeros"
+    forget_bias: float | None = None  # None: 1 where there are biases
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "forget_bias", held(self))
+
+    @cache  # noqa: B019 (equal specs are one cell, and there are few)
+    def build(self) -> Cell:
+        """Return the cell."""
+        return alone("ifg", partial(init, self, "ifg"), partial(divide, self.positive))
+
+
+def held(spec: MinGru | MinLstm) -> float | None:
+    """Return the bias that holds the state; raise ValueError where no bias could have it."""
+    if spec.biased:
+        return 1.0 if spec.forget_bias is None else spec.forget_bias
+    if spec.forget_bias is not None:
+        raise ValueError(
+            f"forget_bias={spec.forget_bias} sets a bias, and biased=False has none; leave it out"
+        )
+    return None
+
+
+def alone(names: str, begin: partial[Weights], coefficients: linear.Coefficients) -> Cell:
+    """Return the cell of one level, whose state is h."""
+    steps = linear.Linear((linear.Level(lambda carry: carry.h, coefficients),), gather)
+    stages = (Stage("", names, "", None),)
+    return Cell(begin, start_hidden, stages, linear.update(steps), emit_hidden, linear=steps)
+
+
+def init(spec: MinGru | MinLstm, names: str, key: Seed, features: int, hidden: int) -> Weights:
+    """Draw the blocks i (f) g."""
+    draw = partial(initial.matrix, hidden=hidden)
+    w = [draw(spec.kernel, initial.fold(key, f"w_{n}"), (features, hidden)) for n in names]
+    if spec.forget_bias is None:
+        return Weights(jnp.concatenate(w, -1), None, (None,), {})
+    b = {n: initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in names}
+    if "f" in b:
+        b["f"] = b["f"] + spec.forget_bias
+    else:
+        b["i"] = b["i"] - spec.forget_bias
+    return Weights(jnp.concatenate(w, -1), jnp.concatenate(list(b.values())), (None,), {})
+
+
+def candidate(positive: bool, z: Array) -> Array:
+    """Return g: z itself, or pos(z)."""
+    return jnp.where(z >= 0, z + 0.5, sigmoid(z)) if positive else z
+
+
+def overwrite(
+    positive: bool, weights: Weights, z: tuple[Pre, ...], pairs: tuple[linear.Pair, ...]
+) -> tuple[Array, Array]:
+    """Return 1 - i and i g."""
+    raw = cut("ig", cast(Array, z[0].driven))  # the one stage is driven
+    i = sigmoid(raw["i"])
+    return 1.0 - i, i * candidate(positive, raw["g"])
+
+
+def divide(
+    positive: bool, weights: Weights, z: tuple[Pre, ...], pairs: tuple[linear.Pair, ...]
+) -> tuple[Array, Array]:
+    """Return f / (f + i) and i g / (f + i)."""
+    raw = cut("ifg", cast(Array, z[0].driven))  # the one stage is driven
+    f = sigmoid(jax.nn.log_sigmoid(raw["f"]) - jax.nn.log_sigmoid(raw["i"]))
+    return f, (1.0 - f) * candidate(positive, raw["g"])
+
+
+def gather(weights: Weights, z: tuple[Pre, ...], pairs: tuple[linear.Pair, ...]) -> Hidden:
+    """Return h'."""
+    return Hidden(pairs[0][1])

@@ -1,0 +1,93 @@
+"""The recurrent highway network: several gated transitions within one step of time."""
+
+import dataclasses
+from functools import cache, partial
+from typing import Literal, cast
+
+import jax.numpy as jnp
+
+from lstm_research import initial
+from lstm_research.activation import activate
+from lstm_research.axes import Array, Seed
+from lstm_research.cell import Cell, Hidden, Pre, Stage, Weights, emit_hidden, start_hidden
+
+
+@dataclasses.dataclass(frozen=True)
+class Rhn:
+    """The recurrent highway network (RHN) with coupled gates, `depth` transitions a step.
+
+    ::
+
+        s_0 = h
+        i_1 = s(x W_i + s_0 R_i + b_i)           g_1 = tanh(x W_g + s_0 R_g + b_g)
+        i_l = s(s_l-1 R_i,l + b_i,l)             g_l = tanh(s_l-1 R_g,l + b_g,l)      l = 2 .. depth
+        s_l = (1 - i_l) s_l-1 + i_l g_l          h' = s_depth
+
+    i is the paper's transform gate t, 1 - i its carry gate; every b_i starts at transform_bias, -2
+    in the authors' code for the Penn Treebank. With depth=1 it is the UGRNN. Parameters, L the
+    depth: 2HD + 2L(H^2 + H). Source: Zilly et al. 2017 (arXiv:1607.03474), equations as in the
+    authors' code. Departure: no dropout of its own.
+    """
+
+    kind: Literal["rhn"] = "rhn"
+    depth: int = 3
+    transform_bias: float = -2.0
+    kernel: initial.Start = "lecun"
+    recurrent: initial.Start = "orthogonal"
+    bias: initial.BiasStart = "zeros"
+
+    def __post_init__(self) -> None:
+        if self.depth < 1:
+            raise ValueError(f"depth={self.depth} must be at least 1")
+
+    @cache  # noqa: B019 (equal specs are one cell, and there are few)
+    def build(self) -> Cell:
+        """Return the cell."""
+        deeper = (Stage("", "", "ig", read_state),) * (self.depth - 1)
+        stages = (Stage("ig", "", "", read_state), *deeper)
+        return Cell(partial(init, self), start_hidden, stages, update, emit_hidden)
+
+
+def init(spec: Rhn, key: Seed, features: int, hidden: int) -> Weights:
+    """Draw the blocks i g of each level; the biases of all but the first are vectors `b_2` .."""
+    draw = partial(initial.matrix, hidden=hidden)
+    w = [draw(spec.kernel, initial.fold(key, f"w_{n}"), (features, hidden)) for n in "ig"]
+    levels = ["", *(str(level) for level in range(2, spec.depth + 1))]
+    r = tuple(
+        jnp.concatenate(
+            [
+                draw(spec.recurrent, initial.fold(key, f"r_{n}{level}"), (hidden, hidden))
+                for n in "ig"
+            ],
+            -1,
+        )
+        for level in levels
+    )
+    first, *rest = [biases(spec, key, level, hidden) for level in levels]
+    p = {f"b_{level}": b for level, b in zip(levels[1:], rest, strict=True)}
+    return Weights(jnp.concatenate(w, -1), first, r, p)
+
+
+def biases(spec: Rhn, key: Seed, level: str, hidden: int) -> Array:
+    """Draw b_i and b_g of a level, side by side."""
+    b_i, b_g = (initial.bias(spec.bias, initial.fold(key, f"b_{n}{level}"), hidden) for n in "ig")
+    return jnp.concatenate([b_i + spec.transform_bias, b_g])
+
+
+def state(weights: Weights, z: tuple[Pre, ...], h: Array) -> Array:
+    """Return s after as many levels as there are pre-activations."""
+    for level, pre in enumerate(z, 1):
+        raw, b = (pre.both, 0.0) if level == 1 else (pre.recurred, weights.p[f"b_{level}"])
+        now = activate("ig", cast(Array, raw) + b)  # the first level alone hears the input
+        h = (1.0 - now["i"]) * h + now["i"] * now["g"]
+    return h
+
+
+def read_state(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Array:
+    """Read s of the level before; h before the first."""
+    return state(weights, z, carry.h)
+
+
+def update(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
+    """Return s of the last level."""
+    return Hidden(state(weights, z, carry.h))
