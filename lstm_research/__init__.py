@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what `_HOMES` says, for editors and type checkers
     from lstm_research.nnx_layer import Recurrent
     from lstm_research.run import fit
     from lstm_research.store import frame as load_runs
+    from lstm_research.stream import load_carry, save_carry, step
 
 __version__ = "0.1.0"
 
@@ -27,11 +28,12 @@ _HOMES = {
     "NnxCell": ("nnx_cell", "NnxCell"), "Recurrent": ("nnx_layer", "Recurrent"),
     "RunSpec": ("config", "RunSpec"), "build": ("config", "build"), "cell": ("face", "cell"),
     "fit": ("run", "fit"), "load_network": ("lookup", "load_network"), "load_runs": ("store", "frame"),
-    "task": ("face", "task"), "unroll": ("fused", "unroll"),
+    "load_carry": ("stream", "load_carry"), "save_carry": ("stream", "save_carry"),
+    "step": ("stream", "step"), "task": ("face", "task"), "unroll": ("fused", "unroll"),
 }  # fmt: skip
 __all__ = [
     "Network", "NetworkSpec", "NnxCell", "Recurrent", "RunSpec", "build", "cell", "fit",
-    "load_network", "load_runs", "task", "unroll",
+    "load_carry", "load_network", "load_runs", "save_carry", "step", "task", "unroll",
 ]  # fmt: skip
 
 

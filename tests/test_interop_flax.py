@@ -64,7 +64,8 @@ def test_linen_and_ours_are_one_function_and_the_way_back_changes_nothing(make, 
 @pytest.mark.parametrize("make", NNX)
 def test_nnx_and_ours_are_one_function_and_the_way_back_changes_nothing(make, dtype, float64):
     features, hidden, seed = shape(dtype)
-    cell = make(features, hidden, rngs=nnx.Rngs(0), param_dtype=jnp.dtype(dtype))
+    kind = jnp.dtype(dtype)
+    cell = make(features, hidden, dtype=kind, param_dtype=kind, rngs=nnx.Rngs(0))
     nnx.update(cell, alive(nnx.state(cell, nnx.Param), seed, dtype))
     x, (spec, weights) = inputs(seed, features, dtype), ours.from_nnx(cell)
     agree(ran(spec, weights, x), nnx.RNN(cell)(x), TOLERANCE[dtype])

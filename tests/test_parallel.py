@@ -80,6 +80,7 @@ def test_all_steps_at_once_are_one_after_the_other(float64, subject, reverse):
     agree(got, want, 1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subject", LINEAR, ids=lambda subject: subject.name)
 def test_ten_thousand_steps_agree_in_float32(subject):
     cell, steps = subject.spec.build(), 10_000
@@ -131,7 +132,7 @@ def test_newton_equals_the_loop(float64, subject):
 
 def test_newton_converges_by_itself_and_not_only_by_the_way_back(float64):
     cell, weights = diagonal(), diagonal_weights(1)
-    zx = cell.drive(weights, np.random.default_rng(1).normal(size=(200, B, D)), None, None)
+    zx = cell.drive(weights, np.random.default_rng(1).normal(size=(50, B, D)), None, None)
     z = tuple(newton.Pre(both, alone, None) for both, alone in newton.driven(cell, zx))
     carry = Carry(np.zeros((B, H)), np.zeros((B, H)))
     vectors = weights._replace(w=None, b=None, r=None)
@@ -144,7 +145,7 @@ def test_newton_converges_by_itself_and_not_only_by_the_way_back(float64):
 def test_newton_falls_back_to_the_loop_where_it_does_not_converge(float64, monkeypatch):
     monkeypatch.setattr(newton, "LIMIT", 1)
     cell, weights = diagonal(), diagonal_weights(2)
-    x = np.random.default_rng(1).normal(size=(200, B, D))
+    x = np.random.default_rng(1).normal(size=(20, B, D))
     runs = [
         unroll(cell, weights, start_carry((B,), H, jnp.float64), x, engine=engine)
         for engine in ("newton", "scan")

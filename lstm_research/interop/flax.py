@@ -121,7 +121,7 @@ def to_nnx(spec: Any, weights: Weights) -> nnx.RNNCellBase:
     extra = {"activation_fn": ACTIVATIONS[spec.activation]} if found == "rnn" else {}
     dtype = made["h" if found == "rnn" else "g"].w.dtype
     size = sizes(spec.build(), weights)
-    cell: Any = make(*size, param_dtype=dtype, rngs=nnx.Rngs(0), **extra)
+    cell: Any = make(*size, dtype=dtype, param_dtype=dtype, rngs=nnx.Rngs(0), **extra)
     cell.dense_i.kernel[...] = fused(ORDERS[found], made, "w")
     cell.dense_h.kernel[...] = fused(ORDERS[found], made, "r")
     biased = cell.dense_h if found == "lstm" else cell.dense_i
