@@ -15,6 +15,7 @@ import pydantic
 
 from lstm_research import catalogue
 from lstm_research.cells import CELLS
+from lstm_research.fused import chosen
 from lstm_research.network import NetworkSpec
 from lstm_research.optimizer import OptimizerSpec
 from lstm_research.program import Budget
@@ -86,17 +87,21 @@ def build(values: Mapping[str, Any]) -> RunSpec:
             faults += str(error).splitlines()
     if faults:
         raise ConfigError("\n".join(faults))
-    fits(parts["cell"], parts.get("wrap"))
-    return RunSpec(**parts)
+    spec = RunSpec(**parts)
+    fits(spec)
+    return spec
 
 
-def fits(cell: Any, wrap: WrapSpec | None) -> None:
-    """Raise ConfigError where a wrapper cannot hold the cell."""
+def fits(spec: RunSpec) -> None:
+    """Raise ConfigError where a wrapper cannot hold the cell, or an engine cannot run it."""
     try:
-        if wrap is not None:
-            Wrapped(cell, wrap).build()
+        cell = (spec.cell if spec.wrap is None else Wrapped(spec.cell, spec.wrap)).build()
     except ValueError as error:
         raise ConfigError(f"wrap.{error}") from None
+    try:
+        chosen(cell, spec.network.engine)
+    except ValueError as error:
+        raise ConfigError(f"network.{error}") from None
 
 
 def section(name: str, value: Any) -> Any:

@@ -36,7 +36,7 @@ class Listed(NamedTuple):
     formula: str  # trained numbers in D features and H units
     parameters: int  # the same, counted
     parallel: Class
-    products: int  # dependent matrix products a step
+    products: int  # matrix products a step, one after the other
     engine: str  # what `auto` runs
 
 

@@ -48,5 +48,5 @@ def test_two_names_of_one_spec_have_one_twin():
 def test_every_yaml_says_what_it_is(name):
     header = catalogue.header("cell", name)
     assert list(header) == ["caption", "source", "equations", "parameters"]
-    assert all(len(value) > 5 for value in header.values())
+    assert all(len(value) >= 3 for value in header.values())
     assert re.search(r"\b(19|20)\d\d\b", header["source"]), "a source has a year"

@@ -95,3 +95,14 @@ def test_every_task_yaml_is_a_sound_spec_with_a_caption(name):
 def test_every_kind_has_a_yaml(kind):
     group = "cell" if kind in CELLS else "task"
     assert kind in {settings["kind"] for settings in config.named(group).values()}
+
+
+@pytest.mark.parametrize("engine", ["parallel", "newton"])
+def test_an_engine_that_cannot_run_the_cell_is_a_mistake_before_any_run(engine):
+    values = {
+        "cell": {"kind": "gated"},
+        "task": {"kind": "adding"},
+        "network": {"engine": engine},
+    }
+    with pytest.raises(ConfigError, match=f"network.engine='{engine}' needs"):
+        build(values)
