@@ -5,6 +5,7 @@ import re
 import contract
 import pytest
 from references import TWINS
+from sampled import KEEN, QUICK
 
 from lstm_research import catalogue
 from lstm_research.cells import CELLS
@@ -18,8 +19,19 @@ for _name, _spec in SPECS.items():
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-@pytest.mark.parametrize("claim", contract.CLAIMS, ids=lambda claim: claim.__name__)
-@pytest.mark.parametrize("subject", SUBJECTS.values(), ids=lambda subject: subject.name)
+PAIRS = [
+    pytest.param(
+        subject,
+        claim,
+        id=f"{subject.name}-{claim.__name__}",
+        marks=() if subject.name in KEEN or claim.__name__ in QUICK else pytest.mark.slow,
+    )
+    for subject in SUBJECTS.values()
+    for claim in contract.CLAIMS
+]
+
+
+@pytest.mark.parametrize(("subject", "claim"), PAIRS)
 def test_every_cell_keeps_the_contract(subject, claim):
     claim(subject)
 

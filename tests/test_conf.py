@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import pytest
+from contract import FAST
 
 from lstm_research import catalogue, check, sweep
 from lstm_research.program import Program
@@ -32,7 +33,9 @@ def test_every_yaml_is_composed_built_and_stepped(group, name, request):
     except DataError as error:
         pytest.skip(f"its data are not public at a fixed checksum: {error}")
     state = made.begin(jnp.int32(0))
-    after, (value, norm) = jax.jit(made.step)(state, made.task.data, jax.random.key(0))
+    after, (value, norm) = jax.jit(made.step, compiler_options=FAST)(
+        state, made.task.data, jax.random.key(0)
+    )
     assert jnp.isfinite(value) and jnp.isfinite(norm)
     before, moved = (jax.tree.leaves(each.params) for each in (state, after))
     assert all(jnp.isfinite(leaf).all() for leaf in moved)

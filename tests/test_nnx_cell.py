@@ -7,6 +7,7 @@ import pytest
 from agreement import agree
 from contract import FAST
 from flax import linen, nnx
+from sampled import sampled
 from test_cells import SUBJECTS
 
 from lstm_research.catalogue import UnknownName
@@ -106,7 +107,7 @@ def test_the_gru_of_flax_linen_is_the_row_with_a_bias_inside_the_reset(float64, 
     agree(got, flax.apply(variables, x))
 
 
-@pytest.mark.parametrize("subject", SUBJECTS.values(), ids=lambda subject: subject.name)
+@pytest.mark.parametrize("subject", sampled(SUBJECTS.values()))
 def test_a_cell_inside_the_rnn_of_flax_is_our_layer(subject):
     x = jnp.asarray(inputs(4, 3, 2), jnp.float32)
     rnn = nnx.RNN(NnxCell(subject.name, 2, 4, rngs=nnx.Rngs(0)))

@@ -71,7 +71,7 @@ DIAGONAL = [
 ]
 
 
-@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("reverse", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("subject", LINEAR, ids=lambda subject: subject.name)
 def test_all_steps_at_once_are_one_after_the_other(float64, subject, reverse):
     cell = subject.spec.build()
