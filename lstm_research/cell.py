@@ -95,7 +95,9 @@ class Cell(NamedTuple):
     drive(weights, x, masks, key) -> zx, a tree of `time *batch _`; key None: no noise, as in a test;
     cut(zx) -> (both, driven) of each stage, under any leading axes;
     sizes(weights) -> (features, hidden); ready(weights, key) -> the weights of one call;
-    linear: levels and gather of a recurrence that is linear in its state (`linear.py`).
+    linear: levels and gather of a recurrence that is linear in its state (`linear.py`);
+    observe(weights, x, masks, key) -> what a training call of these arguments measured, shaped as
+    `Weights.row`, into which a layer blends it; weights are those before `ready`, padding is finite.
     """
 
     init: Callable[[Seed, int, int], Weights]
@@ -109,6 +111,7 @@ class Cell(NamedTuple):
     ready: Callable[[Weights, Seed], Weights] | None = None
     linear: Tree = None
     noisy: bool = False  # a key changes what `drive` or `ready` return
+    observe: Callable[[Weights, Array, Masks, Seed | None], Tree] | None = None
     opened: bool = False  # `update` takes `taken` and `view`, functions of g and of the memory
 
 

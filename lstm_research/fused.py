@@ -240,7 +240,8 @@ def recurrent_gradients(
         if stage.read is None or r is None:
             grads.append(None)
             continue
-        read, now = stage.read(vectors, z[:k], before), columns(dz[k])
+        each = jax.vmap(partial(stage.read, vectors))  # over time: a read may look across its batch
+        read, now = each(z[:k], before), columns(dz[k])
         read = read.reshape(-1, read.shape[-1])
         flat = lax.optimization_barrier(now.reshape(-1, now.shape[-1]))
         if r.ndim == 2:

@@ -12,7 +12,7 @@ from lstm_research.cells import CELLS
 
 
 class Switch(nnx.Variable):
-    """A row of switches: a variable of the module that no optimizer touches."""
+    """A number of a row, a switch or a statistic: a variable that no optimizer touches."""
 
 
 def cell_spec(cell: Any, **changes: Any) -> Any:

@@ -2,14 +2,17 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax import lax
 
 from lstm_research.axes import Array, Bool, Float, Int, Seed, Tree
-from lstm_research.cell import Cell
+from lstm_research.cell import Cell, Masks, Weights
 from lstm_research.fused import unroll
-from lstm_research.nnx_cell import cell_spec, hold
-from lstm_research.unroll import Engine
+from lstm_research.moments import blended
+from lstm_research.nnx_cell import Switch, cell_spec, hold
+from lstm_research.unroll import Engine, layout
 
 
 class Recurrent(nnx.Module):
@@ -18,7 +21,8 @@ class Recurrent(nnx.Module):
     `layer = Recurrent("cifg", 3, 64, rngs=nnx.Rngs(0)); h = layer(x)`, x of shape `batch time
     features` and h of shape `batch time hidden`. `cell` is a name of the catalogue or a spec. The noise
     of a cell that has any is on in training, where a call needs `rngs`; `layer.eval()` turns it off, as
-    does `deterministic=True`.
+    does `deterministic=True`. A training call of a cell that observes (batch norm) also moves the
+    statistics in `weights.row`, which a test uses.
     """
 
     def __init__(
@@ -60,6 +64,9 @@ class Recurrent(nnx.Module):
             resets = None if resets is None else jnp.moveaxis(resets, -1, 0)
         if carry is None:
             carry = cell.start(x.shape[1:-1], self.hidden_features, x.dtype)
+        key = self.noise(cell, deterministic, rngs)
+        if key is not None and cell.observe is not None:
+            self.observe(cell, weights, x, lengths, resets, key)
         carry, h = unroll(
             cell,
             weights,
@@ -69,10 +76,30 @@ class Recurrent(nnx.Module):
             resets=resets,
             reverse=self.reverse,
             engine=self.engine,
-            key=self.noise(cell, deterministic, rngs),
+            key=key,
         )
         h = h if time_major else jnp.moveaxis(h, 0, -2)
         return (carry, h) if return_carry else h
+
+    def observe(
+        self,
+        cell: Cell,
+        weights: Weights,
+        x: Array,
+        lengths: Array | None,
+        resets: Array | None,
+        key: Seed,
+    ) -> None:
+        """Blend what this call measures into the row; x is `time *batch features`."""
+        assert cell.observe is not None
+        masks = layout(x, lengths, resets, self.reverse)
+        x, masks = turned(x, masks, lengths) if self.reverse else (x, masks)
+        x = x if masks.valid is None else jnp.where(masks.valid, x, 0)
+        new = lax.stop_gradient(cell.observe(weights, x, masks, key))
+        row = jax.tree.leaves(blended(weights.row, new, masks.valid))
+        kept = jax.tree.leaves(self.weights.row, is_leaf=lambda leaf: isinstance(leaf, Switch))
+        for variable, value in zip(kept, row, strict=True):
+            variable[...] = value
 
     def noise(self, cell: Cell, deterministic: bool | None, rngs: nnx.Rngs | None) -> Seed | None:
         """Return the key of one call: drawn for a noisy cell in training alone."""
@@ -85,3 +112,14 @@ class Recurrent(nnx.Module):
                 "call, or turn the noise off with .eval() or deterministic=True"
             )
         return rngs.dropout()
+
+
+def turned(x: Array, masks: Masks, lengths: Array | None) -> tuple[Array, Masks]:
+    """Return inputs and masks in the order in which a reversed layer takes them, padding last."""
+    steps, batch = x.shape[0], x.shape[1:-1]
+    end = jnp.full(batch, steps) if lengths is None else jnp.asarray(lengths)
+    when = (end - 1 - jnp.arange(steps).reshape(-1, *(1 for _ in batch))) % steps
+    fresh = masks.fresh
+    if fresh is not None:
+        fresh = jnp.take_along_axis(fresh, when[..., None], 0)
+    return jnp.take_along_axis(x, when[..., None], 0), Masks(masks.valid, fresh)

@@ -47,7 +47,7 @@ class State(NamedTuple):
     """What a run carries from step to step."""
 
     params: Tree
-    rest: Tree  # what the module holds beside parameters: rows of switches, random streams
+    rest: Tree  # what the module holds beside parameters: switches, statistics, random streams
     optimizer: Tree
     step: Array
 
@@ -75,6 +75,7 @@ class Program:
         self.parameters = parameters(model)
         self.recurrent_parameters = parameters(model.layers)
         self.graph = nnx.split(model, nnx.Param, ...)[0]
+        self.observes = model.cell.build().observe is not None
 
     def begin(self, seed: Array) -> State:
         """Return the state at step 0 of a seed.
@@ -88,15 +89,22 @@ class Program:
 
     def outputs(self, params: Tree, rest: Tree, batch: Batch, key: Seed | None) -> Array:
         """Return the network's outputs; a key turns dropout on."""
-        model = nnx.merge(self.graph, params, rest)
+        return self.applied(params, rest, batch, key)[0]
+
+    def applied(
+        self, params: Tree, rest: Tree, batch: Batch, key: Seed | None
+    ) -> tuple[Array, Tree]:
+        """Return (outputs, rest), the rest with what a cell that observes measured under a key."""
+        model = nnx.merge(self.graph, params, rest, copy=self.observes)  # a copy may be changed
         rngs = None if key is None else nnx.Rngs(dropout=key)
-        return model(
+        outputs = model(
             batch.inputs,
             lengths=batch.lengths,
             resets=batch.resets,
             deterministic=key is None,
             rngs=rngs,
         )
+        return outputs, nnx.split(model, nnx.Param, ...)[2] if self.observes else rest
 
     def batch(self, data: Tree, key: Seed, step: Array) -> Batch:
         """Return the training batch of a step: a function of (data, seed, step) and nothing else."""
@@ -110,15 +118,17 @@ class Program:
         batch = self.batch(data, key, state.step)
         noise = jax.random.fold_in(fold(key, "dropout"), state.step)
 
-        def objective(params: Tree) -> Array:
+        def objective(params: Tree) -> tuple[Array, Tree]:
             params = shaken(params, fold(noise, "weights"), self.weight_noise)
-            total, weight = loss(self.task, self.outputs(params, state.rest, batch, noise), batch)
-            return total / jnp.maximum(weight, 1e-9)
+            outputs, rest = self.applied(params, state.rest, batch, noise)
+            total, weight = loss(self.task, outputs, batch)
+            return total / jnp.maximum(weight, 1e-9), rest if self.observes else None
 
-        value, grads = jax.value_and_grad(objective)(state.params)
+        (value, rest), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
         updates, rule = self.rule.update(grads, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
-        return State(params, state.rest, rule, state.step + 1), (value, optax.tree.norm(grads))
+        rest = rest if self.observes else state.rest
+        return State(params, rest, rule, state.step + 1), (value, optax.tree.norm(grads))
 
     def steps(
         self, state: State, data: Tree, seed: Array, count: Array

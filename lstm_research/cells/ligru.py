@@ -2,13 +2,13 @@
 
 The norm never touches h, so all of it happens in `drive`, before the loop, over every valid step of
 the batch. A call with a key (training) measures the batch; a call without one uses the statistics
-in `Weights.row`, which start at mean 0 and variance 1 and are never trained: `observed` measures
-them, `calibrated` puts them in place.
+in `Weights.row`, which start at mean 0 and variance 1 and follow what training calls measure:
+`observed` measures them, `calibrated` puts those of given data in place.
 """
 
 import dataclasses
 from functools import cache, partial
-from typing import Literal, NamedTuple, cast
+from typing import Literal, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from jax import lax
 
 from lstm_research import initial
 from lstm_research.activation import cut, sigmoid
-from lstm_research.axes import Array, Bool, Float, Lengths, Seed, Steps
+from lstm_research.axes import Array, Lengths, Seed, Steps
 from lstm_research.cell import (
     Cell,
     Hidden,
@@ -29,6 +29,7 @@ from lstm_research.cell import (
     read_hidden,
     start_hidden,
 )
+from lstm_research.moments import Statistics, existing, moments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,14 +72,8 @@ class LiGru:
             emit_hidden,
             drive=partial(drive, self.epsilon) if self.normalise else project,
             noisy=self.normalise,
+            observe=observed if self.normalise else None,
         )
-
-
-class Statistics(NamedTuple):
-    """What the norm knows of x W, a number a column."""
-
-    mean: Float[Array, "drive"]
-    var: Float[Array, "drive"]
 
 
 def init(spec: LiGru, key: Seed, features: int, hidden: int) -> Weights:
@@ -93,16 +88,6 @@ def init(spec: LiGru, key: Seed, features: int, hidden: int) -> Weights:
         return made
     row = Statistics(jnp.zeros(2 * hidden), jnp.ones(2 * hidden))
     return made._replace(row=row, m={"gain": jnp.ones(2 * hidden)})
-
-
-def moments(z: Float[Array, "*any drive"], valid: Bool[Array, "*any 1"] | None) -> Statistics:
-    """Return the mean and the biased variance of every column over the steps that exist."""
-    axes = tuple(range(z.ndim - 1))
-    if valid is None:
-        return Statistics(z.mean(axes), z.var(axes))
-    count = jnp.maximum(valid.sum(), 1)
-    mean = jnp.where(valid, z, 0).sum(axes) / count
-    return Statistics(mean, jnp.where(valid, (z - mean) ** 2, 0).sum(axes) / count)
 
 
 def drive(epsilon: float, weights: Weights, x: Steps, masks: Masks, key: Seed | None) -> Array:
@@ -120,7 +105,7 @@ def update(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
     return Hidden(f * carry.h + (1.0 - f) * jax.nn.relu(raw["g"]))
 
 
-def observed(weights: Weights, x: Steps, masks: Masks) -> Statistics:
+def observed(weights: Weights, x: Steps, masks: Masks, key: Seed | None = None) -> Statistics:
     """Return the statistics by which a training call normalises inputs whose padding is finite."""
     return moments(project(weights._replace(b=None), x, masks, None), masks.valid)
 
@@ -132,12 +117,5 @@ def calibrated(weights: Weights, x: Steps, lengths: Lengths | None = None) -> We
     """
     if weights.row is None:
         raise ValueError("these weights hold no statistics: the cell has normalise=False")
-    valid = None
-    if lengths is not None:
-        lengths = jnp.asarray(lengths)
-        if lengths.shape != x.shape[1:-1]:
-            raise ValueError(f"lengths has shape {lengths.shape}; the batch is {x.shape[1:-1]}")
-        when = jnp.arange(len(x)).reshape(-1, *(1 for _ in lengths.shape))
-        valid = (when < lengths)[..., None]
-        x = jnp.where(valid, x, 0)
+    x, valid = existing(x, lengths)
     return weights._replace(row=observed(weights, x, Masks(valid, None)))

@@ -1,10 +1,11 @@
 """Noise and norms around a cell: functions from cells to cells, and the spec that names them."""
 
 import dataclasses
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal
 
 from lstm_research.cell import Cell
+from lstm_research.wrappers.batch_norm import batch_norm, observed
 from lstm_research.wrappers.candidate import candidate_dropout
 from lstm_research.wrappers.layer_norm import layer_norm
 from lstm_research.wrappers.layer_norm_carried import layer_norm_carried
@@ -21,15 +22,20 @@ SHARES = (
 class WrapSpec:
     """What is put around a cell: a norm, and the share of each kind of noise; all off by default."""
 
-    norm: Literal["none", "layer", "layer_carried"] = "none"
+    norm: Literal["none", "layer", "layer_carried", "batch"] = "none"
     zoneout_c: float = 0.0  # share of the units of c that keep their value; 0 where there is no c
     zoneout_h: float = 0.0  # the same of h
     variational_x: float = 0.0  # share of x dropped, one mask a sequence
     variational_h: float = 0.0  # share of h dropped where a product reads it, one mask a sequence
     candidate_dropout: float = 0.0  # share of g dropped, a mask a step
     weight_drop: float = 0.0  # share of the numbers of R dropped, a mask a call
+    statistics_steps: int = dataclasses.field(  # batch: steps with stored statistics of their own
+        default=100, metadata={"later": True}
+    )
 
     def __post_init__(self) -> None:
+        if self.statistics_steps < 1:
+            raise ValueError(f"statistics_steps={self.statistics_steps} must be at least 1")
         for name in SHARES:
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} is a share and must lie in [0, 1)")
@@ -49,16 +55,25 @@ class Wrapped:
     def build(self) -> Cell:
         """Return the cell; raise ValueError where a wrapper cannot hold it."""
         cell, wrap = self.cell.build(), self.wrap
+        if wrap.norm == "batch":
+            made = noisy(batch_norm(cell, wrap.statistics_steps), wrap)
+            spy = noisy(batch_norm(cell, wrap.statistics_steps, spy=True), wrap)
+            return made._replace(observe=partial(observed, spy))  # under the noise of the call
         if wrap.norm != "none":
             cell = {"layer": layer_norm, "layer_carried": layer_norm_carried}[wrap.norm](cell)
-        if wrap.candidate_dropout:
-            cell = candidate_dropout(cell, wrap.candidate_dropout)
-        if wrap.variational_h:
-            cell = variational_h(cell, wrap.variational_h)
-        if wrap.variational_x:
-            cell = variational_x(cell, wrap.variational_x)
-        if wrap.weight_drop:
-            cell = weight_drop(cell, wrap.weight_drop)
-        if wrap.zoneout_c or wrap.zoneout_h:
-            cell = zoneout(cell, wrap.zoneout_c, wrap.zoneout_h)
-        return cell
+        return noisy(cell, wrap)
+
+
+def noisy(cell: Cell, wrap: WrapSpec) -> Cell:
+    """Return a cell inside the wrappers that add noise."""
+    if wrap.candidate_dropout:
+        cell = candidate_dropout(cell, wrap.candidate_dropout)
+    if wrap.variational_h:
+        cell = variational_h(cell, wrap.variational_h)
+    if wrap.variational_x:
+        cell = variational_x(cell, wrap.variational_x)
+    if wrap.weight_drop:
+        cell = weight_drop(cell, wrap.weight_drop)
+    if wrap.zoneout_c or wrap.zoneout_h:
+        cell = zoneout(cell, wrap.zoneout_c, wrap.zoneout_h)
+    return cell

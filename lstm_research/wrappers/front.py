@@ -46,6 +46,7 @@ def front(
         cut=partial(cut, cell),
         sizes=partial(measured, cell),
         ready=None if cell.ready is None else partial(ready, cell),
+        observe=None if cell.observe is None else partial(observe, cell),
         linear=None,
         noisy=True,
     )
@@ -86,6 +87,12 @@ def ready(cell: Cell, weights: Weights, key: Seed) -> Weights:
     assert cell.ready is not None
     made = cell.ready(peeled(weights), key)
     return made._replace(r=(None, *made.r))
+
+
+def observe(cell: Cell, weights: Weights, x: Array, masks: Masks, key: Seed | None) -> Tree:
+    """Return what the cell inside measures by itself."""
+    assert cell.observe is not None
+    return cell.observe(peeled(weights), x, masks, key)
 
 
 def stepped(

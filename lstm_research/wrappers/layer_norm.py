@@ -69,10 +69,13 @@ def init(cell: Cell, view: bool, key: Seed, features: int, hidden: int) -> Weigh
     m |= pair("x", weights.w.shape[-1])
     for at, r in enumerate(weights.r):
         if r is not None:
-            p |= pair(
-                f"h{at}", r.shape[-1] if r.ndim == 2 else r.shape[0] * r.shape[2] * r.shape[3]
-            )
+            p |= pair(f"h{at}", wide(r))
     return weights._replace(p=p | pair("c", hidden) if view else p, m=m)
+
+
+def wide(r: Array) -> int:
+    """Return the columns of a stage's recurrent product."""
+    return r.shape[-1] if r.ndim == 2 else r.shape[0] * r.shape[2] * r.shape[3]
 
 
 def pair(name: str, width: int) -> dict[str, Array]:

@@ -27,16 +27,33 @@ def variational_x(cell: Cell, share: float) -> Cell:
     A row of the batch is one sequence, resets or not; on one-hot tokens a mask drops words. Without a
     key d = 1. Source: Gal & Ghahramani 2016 (arXiv:1512.05287), from memory: the paper was not read.
     """
-    return cell._replace(drive=partial(drive, cell, share), noisy=True)
+    return cell._replace(
+        drive=partial(drive, cell, share),
+        observe=None if cell.observe is None else partial(observe, cell, share),
+        noisy=True,
+    )
+
+
+def heard(share: float, x: Array, key: Seed | None) -> Array:
+    """Return the inputs under the mask of a key."""
+    if key is None:
+        return x
+    return x * mask(initial.fold(key, "variational_x"), share, x.shape[1:], x)
 
 
 def drive(
     cell: Cell, share: float, weights: Weights, x: Array, masks: Masks, key: Seed | None
 ) -> Tree:
     """Return zx of the masked inputs."""
-    if key is not None:
-        x = x * mask(initial.fold(key, "variational_x"), share, x.shape[1:], x)
-    return cell.drive(weights, x, masks, key)
+    return cell.drive(weights, heard(share, x, key), masks, key)
+
+
+def observe(
+    cell: Cell, share: float, weights: Weights, x: Array, masks: Masks, key: Seed | None
+) -> Tree:
+    """Return what the cell inside measures on the masked inputs."""
+    assert cell.observe is not None
+    return cell.observe(weights, heard(share, x, key), masks, key)
 
 
 def variational_h(cell: Cell, share: float) -> Cell:

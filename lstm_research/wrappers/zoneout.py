@@ -22,8 +22,9 @@ def zoneout(cell: Cell, share_c: float, share_h: float) -> Cell:
 
     s_new is the step of the bare cell from c and h: h_new = o tanh(c_new) sees c before it is zoned.
     A cell that carries h alone zones out h alone. Raises ValueError for a carry without h, for a share
-    of c where more than c and h is carried (what goes with a memory cannot stay while it moves), and
-    where no share is left. Source: Krueger et al. 2017 (arXiv:1606.01305), as in the authors' code.
+    of c where more than c, h and the count of a batch norm is carried (what goes with a memory cannot
+    stay while it moves), and where no share is left. Source: Krueger et al. 2017 (arXiv:1606.01305),
+    as in the authors' code.
     """
     there = shapes(cell)
     if "h" not in there:
@@ -31,7 +32,7 @@ def zoneout(cell: Cell, share_c: float, share_h: float) -> Cell:
             f"zoneout_h={share_h} and zoneout_c={share_c} act on c and h; "
             f"this cell carries {', '.join(there) or 'neither'}"
         )
-    if share_c and "c" in there and len(there) > 2:
+    if share_c and "c" in there and there.keys() - {"c", "h", "steps"}:
         raise ValueError(
             f"zoneout_c={share_c} needs a carry of c and h; this cell carries {', '.join(there)}"
         )
