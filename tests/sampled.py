@@ -1,5 +1,5 @@
 """Which cells stand for all in the quick suite. Every cell is held to its twin, to lengths and resets
-and to fused = scan there; what needs programs of its own waits for `-m slow` in the other cells.
+there; what needs programs of its own waits for `-m slow` in the other cells.
 """
 
 from collections.abc import Iterable

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from contract import FAST
+from sampled import KEEN
 
 from lstm_research import catalogue, check, sweep
 from lstm_research.program import Program
@@ -18,10 +19,14 @@ QUICK = {
     "budget": ("task.length=6",),
     "wrap": ("task.length=6",),
 }
-NAMES = [(group, name) for group in QUICK for name in catalogue.names(group)]
+NAMES = [
+    pytest.param(group, name, marks=() if group != "cell" or name in KEEN else pytest.mark.slow)
+    for group in QUICK
+    for name in catalogue.names(group)
+]
 
 
-@pytest.mark.parametrize(("group", "name"), NAMES, ids=lambda part: part)
+@pytest.mark.parametrize(("group", "name"), NAMES)
 def test_every_yaml_is_composed_built_and_stepped(group, name, request):
     small = SMALL if group != "budget" else SMALL[:1] + SMALL[2:3]
     (spec,) = sweep.specs([f"{group}={name}", *small, *QUICK[group]])

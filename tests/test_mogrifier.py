@@ -71,7 +71,7 @@ def test_rounds_without_weights_change_nothing():
     )
 
 
-@pytest.mark.parametrize("rounds", [2, 3])
+@pytest.mark.parametrize("rounds", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_low_rank_is_the_product_of_its_factors(rounds):
     spec = Mogrifier(rounds=rounds, rank=1)
     cell, weights, carry, x, seen = problem(spec)

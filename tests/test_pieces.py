@@ -28,8 +28,15 @@ def pull(x, lengths, resets, reverse):
     )
 
 
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("steps", [8, 11, 3])
+SLOW = pytest.mark.slow
+CASES = [
+    (11, False),
+    (11, True),
+    *(pytest.param(*case, marks=SLOW) for case in ((8, False), (8, True), (3, False))),
+]
+
+
+@pytest.mark.parametrize(("steps", "reverse"), CASES)
 def test_pieces_change_nothing(float64, monkeypatch, steps, reverse):
     x = np.random.default_rng(0).normal(size=(steps, B, D))
     lengths = np.array([steps, steps // 2])

@@ -136,6 +136,7 @@ def test_the_best_validation_keeps_its_statistics():
     assert made.evaluate(result.params, result.rest, "valid") == result.metrics["valid"]
 
 
+@pytest.mark.slow
 def test_statistics_are_stored_with_the_weights(tmp_path):
     (spec,) = sweep.specs([*WORDS, "cell=ligru"])
     result = fit(spec)
@@ -149,6 +150,7 @@ def test_statistics_are_stored_with_the_weights(tmp_path):
     same(back(x), kept(x))
 
 
+@pytest.mark.slow
 def test_a_run_whose_cell_observes_nothing_is_as_it_was():
     """The rest is the object that came in, and loss and gradient are those of the outputs alone."""
     made = program(GateSpec())

@@ -40,7 +40,13 @@ WRAPS = {name: WrapSpec(**shares) for name, shares in NOISE.items()} | {
     "carried": WrapSpec("layer_carried"),
     "everything": WrapSpec("layer", **ALL),
 }
-PAIRS = [(wrap, cell) for wrap in WRAPS for cell in BARE if (wrap, cell) != ("carried", "gru")]
+PAIRS = [
+    pytest.param(wrap, cell, marks=() if cell == "lstm" else pytest.mark.slow)
+    for wrap in WRAPS
+    for cell in BARE
+    if (wrap, cell) != ("carried", "gru")
+]
+SOME = [pytest.param(cell, marks=() if cell == "lstm" else pytest.mark.slow) for cell in BARE]
 LENGTHS, RESETS = np.array([T, 4, 1, 0]), np.zeros((T, B), bool)
 RESETS[2, 0] = RESETS[0, 1] = RESETS[3, 1] = True
 KEY = jax.random.key(3)
@@ -146,7 +152,7 @@ def test_fused_equals_scan_with_the_same_key(wrap, cell):
     assert (moved > 1e-3) == spec.build().noisy
 
 
-@pytest.mark.parametrize("cell", BARE)
+@pytest.mark.parametrize("cell", SOME)
 def test_fused_equals_scan_backwards(cell):
     spec = wrapped("everything", cell)
     data = (*contract.problem(spec), LENGTHS, RESETS, KEY)
@@ -171,7 +177,7 @@ def test_without_a_key_a_wrapped_cell_keeps_the_contract(wrap, cell, claim):
 
 
 @pytest.mark.parametrize("wrap", ["variational_x", "variational_h", "candidate", "weight_drop"])
-@pytest.mark.parametrize("cell", BARE)
+@pytest.mark.parametrize("cell", SOME)
 def test_dropout_is_nothing_without_a_key(wrap, cell):
     spec = wrapped(wrap, cell)
     weights, carry, x, _ = contract.problem(spec)
