@@ -228,15 +228,8 @@ def update(
 def init(spec: GateSpec, row: Switches, key: Seed, features: int, hidden: int) -> Weights:
     """Draw the weights of the blocks that a row owns; the rows of one key share their blocks."""
     blocks = stage(row)
-    draw = partial(initial.matrix, hidden=hidden)
-    w = [
-        draw(spec.kernel, initial.fold(key, f"w_{n}"), (features, hidden))
-        for n in blocks.both + blocks.driven
-    ]
-    r = [
-        draw(spec.recurrent, initial.fold(key, f"r_{n}"), (hidden, hidden))
-        for n in blocks.both + blocks.recurred
-    ]
+    w = initial.blocks(spec.kernel, key, "w_", blocks.both + blocks.driven, (features, hidden))
+    r = initial.blocks(spec.recurrent, key, "r_", blocks.both + blocks.recurred, (hidden, hidden))
     b = [block_bias(spec, key, n, hidden) for n in blocks.both + blocks.driven]
     seen = [g for g in gates(row) if g in "ifo" and getattr(row, f"peephole_{g}") is not False]
     p = {f"p_{g}": vector(spec, initial.fold(key, f"p_{g}"), hidden) for g in seen}

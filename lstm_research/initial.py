@@ -5,6 +5,7 @@ variants with one seed share the random numbers of the blocks that they share.
 """
 
 import zlib
+from collections.abc import Iterable
 from functools import partial
 from typing import Literal
 
@@ -57,6 +58,21 @@ def bias(start: BiasStart, key: Seed, hidden: int) -> Float[Array, "hidden"]:
     if start == "zeros":
         return jnp.zeros(hidden)
     return jax.random.uniform(key, (hidden,), minval=-(hidden**-0.5), maxval=hidden**-0.5)
+
+
+def blocks(
+    start: Start, key: Seed, prefix: str, names: Iterable[str], shape: tuple[int, int]
+) -> list[Float[Array, "rows hidden"]]:
+    """Draw a matrix of `rows hidden` for each name, from the key folded by prefix and name."""
+    return [matrix(start, fold(key, prefix + name), shape, shape[1]) for name in names]
+
+
+def biases(
+    start: BiasStart, key: Seed, names: Iterable[str], hidden: int, **added: float | Array
+) -> dict[str, Float[Array, "hidden"]]:
+    """Draw `b_<name>` for each name in order; added: what is put onto the bias of a name."""
+    made = {f"b_{name}": bias(start, fold(key, f"b_{name}"), hidden) for name in names}
+    return made | {f"b_{name}": made[f"b_{name}"] + more for name, more in added.items()}
 
 
 def hold_bias(

@@ -76,14 +76,12 @@ class Nbrc:
 
 def init(spec: Brc | Nbrc, key: Seed, features: int, hidden: int) -> Weights:
     """Draw the blocks a f g; the biases of a and f, and of a BRC u_a and u_f, are vectors."""
-    draw = partial(initial.matrix, hidden=hidden)
-    w = [draw(spec.kernel, initial.fold(key, f"w_{n}"), (features, hidden)) for n in "afg"]
-    p = {f"b_{n}": initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in "af"}
-    p["b_f"] = p["b_f"] + spec.forget_bias
+    w = initial.blocks(spec.kernel, key, "w_", "afg", (features, hidden))
+    p = initial.biases(spec.bias, key, "af", hidden, f=spec.forget_bias)
     if isinstance(spec, Brc):
         p |= {f"u_{n}": jnp.ones(hidden) for n in "af"}
         return Weights(jnp.concatenate(w, -1), None, (None,), p)
-    r = [draw(spec.recurrent, initial.fold(key, f"r_{n}"), (hidden, hidden)) for n in "af"]
+    r = initial.blocks(spec.recurrent, key, "r_", "af", (hidden, hidden))
     return Weights(jnp.concatenate(w, -1), None, (jnp.concatenate(r, -1),), p)
 
 

@@ -56,8 +56,7 @@ def init(spec: FastGrnn, key: Seed, features: int, hidden: int) -> Weights:
     """Draw the shared W_h and R_h, two biases and two numbers."""
     w = initial.matrix(spec.kernel, initial.fold(key, "w_h"), (features, hidden), hidden)
     r = initial.matrix(spec.recurrent, initial.fold(key, "r_h"), (hidden, hidden), hidden)
-    p = {f"b_{n}": initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in "fg"}
-    p["b_f"] = p["b_f"] + spec.forget_bias
+    p = initial.biases(spec.bias, key, "fg", hidden, f=spec.forget_bias)
     dtype = p["b_f"].dtype
     p |= {"zeta": jnp.full(1, spec.zeta, dtype), "nu": jnp.full(1, spec.nu, dtype)}
     return Weights(w, None, (r,), p)

@@ -66,21 +66,16 @@ def start(batch: tuple[int, ...], hidden: int, dtype: Tree = None) -> Gates:
 
 def init(spec: Fgr, key: Seed, features: int, hidden: int) -> Weights:
     """Draw the blocks i f g o, the nine gate-to-gate blocks, and the peepholes."""
-    draw = partial(initial.matrix, hidden=hidden)
-    w = [draw(spec.kernel, initial.fold(key, f"w_{n}"), (features, hidden)) for n in "ifgo"]
-    r = [draw(spec.recurrent, initial.fold(key, f"r_{n}"), (hidden, hidden)) for n in "ifgo"]
+    w = initial.blocks(spec.kernel, key, "w_", "ifgo", (features, hidden))
+    r = initial.blocks(spec.recurrent, key, "r_", "ifgo", (hidden, hidden))
     rows = [
-        jnp.concatenate(
-            [draw(spec.recurrent, initial.fold(key, f"r_{a}{b}"), (hidden, hidden)) for b in "ifo"],
-            -1,
-        )
+        jnp.concatenate(initial.blocks(spec.recurrent, key, f"r_{a}", "ifo", (hidden, hidden)), -1)
         for a in "ifo"
     ]
-    b = [initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in "ifgo"]
-    b[1] = b[1] + spec.forget_bias
+    b = initial.biases(spec.bias, key, "ifgo", hidden, f=spec.forget_bias)
     p = {f"p_{n}": jnp.zeros(hidden) for n in spec.peephole}
     matrices = (jnp.concatenate(r, -1), jnp.concatenate(rows, 0))
-    return Weights(jnp.concatenate(w, -1), jnp.concatenate(b), matrices, p)
+    return Weights(jnp.concatenate(w, -1), jnp.concatenate([*b.values()]), matrices, p)
 
 
 def read_gates(weights: Weights, z: tuple[Pre, ...], carry: Gates) -> Array:

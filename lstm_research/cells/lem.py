@@ -67,12 +67,14 @@ def emit(carry: Chain) -> Float[Array, "*batch hidden"]:
 
 def init(spec: Lem, key: Seed, features: int, hidden: int) -> Weights:
     """Draw the blocks 1 2 m of the first stage and y of the second."""
-    draw = partial(initial.matrix, hidden=hidden)
-    w = [draw(spec.kernel, initial.fold(key, f"w_{n}"), (features, hidden)) for n in "12my"]
-    r = [draw(spec.recurrent, initial.fold(key, f"r_{n}"), (hidden, hidden)) for n in "12my"]
-    b = [initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in "12my"]
+    w = initial.blocks(spec.kernel, key, "w_", "12my", (features, hidden))
+    r = initial.blocks(spec.recurrent, key, "r_", "12my", (hidden, hidden))
+    b = initial.biases(spec.bias, key, "12my", hidden)
     return Weights(
-        jnp.concatenate(w, -1), jnp.concatenate(b), (jnp.concatenate(r[:3], -1), r[3]), {}
+        jnp.concatenate(w, -1),
+        jnp.concatenate([*b.values()]),
+        (jnp.concatenate(r[:3], -1), r[3]),
+        {},
     )
 
 

@@ -78,12 +78,12 @@ class LiGru:
 
 def init(spec: LiGru, key: Seed, features: int, hidden: int) -> Weights:
     """Draw the blocks f g; gains start at 1, the stored statistics at mean 0 and variance 1."""
-    draw = partial(initial.matrix, hidden=hidden)
-    w = [draw(spec.kernel, initial.fold(key, f"w_{n}"), (features, hidden)) for n in "fg"]
-    r = [draw(spec.recurrent, initial.fold(key, f"r_{n}"), (hidden, hidden)) for n in "fg"]
-    b = [initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in "fg"]
-    b[0] = b[0] + spec.forget_bias
-    made = Weights(jnp.concatenate(w, -1), jnp.concatenate(b), (jnp.concatenate(r, -1),), {})
+    w = initial.blocks(spec.kernel, key, "w_", "fg", (features, hidden))
+    r = initial.blocks(spec.recurrent, key, "r_", "fg", (hidden, hidden))
+    b = initial.biases(spec.bias, key, "fg", hidden, f=spec.forget_bias)
+    made = Weights(
+        jnp.concatenate(w, -1), jnp.concatenate([*b.values()]), (jnp.concatenate(r, -1),), {}
+    )
     if not spec.normalise:
         return made
     row = Statistics(jnp.zeros(2 * hidden), jnp.ones(2 * hidden))

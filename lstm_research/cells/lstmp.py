@@ -63,14 +63,15 @@ def start(projection: int, batch: tuple[int, ...], hidden: int, dtype: Tree = No
 
 def init(spec: Lstmp, key: Seed, features: int, hidden: int) -> Weights:
     """Draw the blocks i f g o, the projection, and the peepholes, which start at 0."""
-    draw, width = partial(initial.matrix, hidden=hidden), spec.projection
-    w = [draw(spec.kernel, initial.fold(key, f"w_{n}"), (features, hidden)) for n in "ifgo"]
-    r = [draw(spec.recurrent, initial.fold(key, f"r_{n}"), (width, hidden)) for n in "ifgo"]
-    b = [initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in "ifgo"]
-    b[1] = b[1] + spec.forget_bias
-    down = draw(spec.recurrent, initial.fold(key, "r_h"), (hidden, width))
+    width = spec.projection
+    w = initial.blocks(spec.kernel, key, "w_", "ifgo", (features, hidden))
+    r = initial.blocks(spec.recurrent, key, "r_", "ifgo", (width, hidden))
+    b = initial.biases(spec.bias, key, "ifgo", hidden, f=spec.forget_bias)
+    down = initial.matrix(spec.recurrent, initial.fold(key, "r_h"), (hidden, width), hidden)
     p = {f"p_{n}": jnp.zeros(hidden) for n in spec.peephole}
-    return Weights(jnp.concatenate(w, -1), jnp.concatenate(b), (jnp.concatenate(r, -1), down), p)
+    return Weights(
+        jnp.concatenate(w, -1), jnp.concatenate([*b.values()]), (jnp.concatenate(r, -1), down), p
+    )
 
 
 def written(weights: Weights, pre: Pre, c: Array) -> tuple[Array, Array]:

@@ -62,15 +62,14 @@ class Mgu:
 
 def init(spec: Mgu, key: Seed, features: int, hidden: int) -> Weights:
     """Draw the blocks f g, and the bias inside the reset product where it comes after."""
-    draw = partial(initial.matrix, hidden=hidden)
-    w = [draw(spec.kernel, initial.fold(key, f"w_{n}"), (features, hidden)) for n in "fg"]
-    f, g = (draw(spec.recurrent, initial.fold(key, f"r_{n}"), (hidden, hidden)) for n in "fg")
-    b = [initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in "fg"]
+    w = initial.blocks(spec.kernel, key, "w_", "fg", (features, hidden))
+    f, g = initial.blocks(spec.recurrent, key, "r_", "fg", (hidden, hidden))
     after = spec.reset == "after"
-    b[0] = b[0] + spec.forget_bias if after else b[0] - spec.forget_bias
+    hold = spec.forget_bias if after else -spec.forget_bias
+    b = initial.biases(spec.bias, key, "fg", hidden, f=hold)
     p = {"b_hg": initial.bias(spec.bias, initial.fold(key, "b_hg"), hidden)} if after else {}
     r = (jnp.concatenate([f, g], -1),) if after else (f, g)
-    return Weights(jnp.concatenate(w, -1), jnp.concatenate(b), r, p)
+    return Weights(jnp.concatenate(w, -1), jnp.concatenate([*b.values()]), r, p)
 
 
 def gate(z: tuple[Pre, ...]) -> Array:

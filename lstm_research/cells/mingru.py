@@ -103,16 +103,12 @@ def alone(names: str, begin: partial[Weights], coefficients: linear.Coefficients
 
 def init(spec: MinGru | MinLstm, names: str, key: Seed, features: int, hidden: int) -> Weights:
     """Draw the blocks i (f) g."""
-    draw = partial(initial.matrix, hidden=hidden)
-    w = [draw(spec.kernel, initial.fold(key, f"w_{n}"), (features, hidden)) for n in names]
+    w = initial.blocks(spec.kernel, key, "w_", names, (features, hidden))
     if spec.forget_bias is None:
         return Weights(jnp.concatenate(w, -1), None, (None,), {})
-    b = {n: initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in names}
-    if "f" in b:
-        b["f"] = b["f"] + spec.forget_bias
-    else:
-        b["i"] = b["i"] - spec.forget_bias
-    return Weights(jnp.concatenate(w, -1), jnp.concatenate(list(b.values())), (None,), {})
+    hold = {"f": spec.forget_bias} if "f" in names else {"i": -spec.forget_bias}
+    b = initial.biases(spec.bias, key, names, hidden, **hold)
+    return Weights(jnp.concatenate(w, -1), jnp.concatenate([*b.values()]), (None,), {})
 
 
 def candidate(positive: bool, z: Array) -> Array:

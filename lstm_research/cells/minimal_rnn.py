@@ -59,9 +59,8 @@ def init(spec: MinimalRnn, key: Seed, features: int, hidden: int) -> Weights:
     w = draw(spec.kernel, initial.fold(key, "w_g"), (features, hidden))
     v = draw(spec.kernel, initial.fold(key, "v_f"), (hidden, hidden))
     r = draw(spec.recurrent, initial.fold(key, "r_f"), (hidden, hidden))
-    b = [initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in "fg"]
-    b[0] = b[0] + spec.forget_bias
-    return Weights(w, jnp.concatenate(b), (r,), {}, m={"v_f": v})
+    b = initial.biases(spec.bias, key, "fg", hidden, f=spec.forget_bias)
+    return Weights(w, jnp.concatenate([*b.values()]), (r,), {}, m={"v_f": v})
 
 
 def sizes(weights: Weights) -> tuple[int, int]:

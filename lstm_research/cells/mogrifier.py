@@ -89,12 +89,11 @@ def init(spec: Mogrifier, key: Seed, features: int, hidden: int) -> Weights:
         for name, pair in zip("qv", pairwise(widths), strict=False):
             r.append(draw(spec.kernel, initial.fold(key, f"{name}_{k}"), pair))
         p[f"b_{k}"] = initial.bias(spec.bias, initial.fold(key, f"b_{k}"), shape[1])
-    w = [draw(spec.kernel, initial.fold(key, f"w_{n}"), (features, hidden)) for n in "ifgo"]
-    h = [draw(spec.recurrent, initial.fold(key, f"r_{n}"), (hidden, hidden)) for n in "ifgo"]
+    w = initial.blocks(spec.kernel, key, "w_", "ifgo", (features, hidden))
+    h = initial.blocks(spec.recurrent, key, "r_", "ifgo", (hidden, hidden))
     r.append(jnp.concatenate([jnp.concatenate(w, -1), jnp.concatenate(h, -1)]))
-    b = [initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in "ifgo"]
-    b[1] = b[1] + spec.forget_bias
-    return Weights(None, None, tuple(r), p | {"b_ifgo": jnp.concatenate(b)})
+    b = initial.biases(spec.bias, key, "ifgo", hidden, f=spec.forget_bias)
+    return Weights(None, None, tuple(r), p | {"b_ifgo": jnp.concatenate([*b.values()])})
 
 
 def sizes(weights: Weights) -> tuple[int, int]:

@@ -53,15 +53,13 @@ class Multiplicative:
 
 def init(spec: Multiplicative, key: Seed, features: int, hidden: int) -> Weights:
     """Draw the blocks m i f g o; the biases are one vector, since m has none."""
-    draw = partial(initial.matrix, hidden=hidden)
-    w = [draw(spec.kernel, initial.fold(key, f"w_{n}"), (features, hidden)) for n in "mifgo"]
-    first, *rest = [
-        draw(spec.recurrent, initial.fold(key, f"r_{n}"), (hidden, hidden)) for n in "mifgo"
-    ]
-    b = [initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in "ifgo"]
-    b[1] = b[1] + spec.forget_bias
+    w = initial.blocks(spec.kernel, key, "w_", "mifgo", (features, hidden))
+    first, *rest = initial.blocks(spec.recurrent, key, "r_", "mifgo", (hidden, hidden))
+    b = initial.biases(spec.bias, key, "ifgo", hidden, f=spec.forget_bias)
     matrices = (first, jnp.concatenate(rest, -1))
-    return Weights(jnp.concatenate(w, -1), None, matrices, {"b_ifgo": jnp.concatenate(b)})
+    return Weights(
+        jnp.concatenate(w, -1), None, matrices, {"b_ifgo": jnp.concatenate([*b.values()])}
+    )
 
 
 def read_product(weights: Weights, z: tuple[Pre, ...], carry: Carry) -> Array:

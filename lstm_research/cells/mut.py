@@ -80,21 +80,13 @@ def stages(form: Form) -> tuple[Stage, ...]:
 
 def init(spec: Mut, key: Seed, features: int, hidden: int) -> Weights:
     """Draw the blocks r i g; R_i where the form has one."""
-    draw = partial(initial.matrix, hidden=hidden)
-    w = [draw(spec.kernel, initial.fold(key, f"w_{n}"), (features, hidden)) for n in "rig"]
-    b = [initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in "rig"]
-    b[1] = b[1] - spec.forget_bias
+    w = initial.blocks(spec.kernel, key, "w_", "rig", (features, hidden))
+    b = initial.biases(spec.bias, key, "rig", hidden, i=-spec.forget_bias)
     r = tuple(
-        jnp.concatenate(
-            [
-                draw(spec.recurrent, initial.fold(key, f"r_{n}"), (hidden, hidden))
-                for n in stage.both
-            ],
-            -1,
-        )
+        jnp.concatenate(initial.blocks(spec.recurrent, key, "r_", stage.both, (hidden, hidden)), -1)
         for stage in stages(spec.form)
     )
-    return Weights(jnp.concatenate(w, -1), jnp.concatenate(b), r, {})
+    return Weights(jnp.concatenate(w, -1), jnp.concatenate([*b.values()]), r, {})
 
 
 def squashed(weights: Weights, x: Steps, masks: Masks, key: Seed | None) -> Array:

@@ -111,13 +111,14 @@ def alone(zx: stamped.Stamped) -> Parts:
 
 def init(spec: Phased, key: Seed, features: int, hidden: int) -> Weights:
     """Draw the blocks i f g o and the clocks; peepholes start at 0."""
-    draw, rows = partial(initial.matrix, hidden=hidden), stamped.rows(features, spec.timestamps)
-    w = [draw(spec.kernel, initial.fold(key, f"w_{n}"), (rows, hidden)) for n in "ifgo"]
-    r = [draw(spec.recurrent, initial.fold(key, f"r_{n}"), (hidden, hidden)) for n in "ifgo"]
-    b = [initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in "ifgo"]
-    b[1] = b[1] + spec.forget_bias
+    rows = stamped.rows(features, spec.timestamps)
+    w = initial.blocks(spec.kernel, key, "w_", "ifgo", (rows, hidden))
+    r = initial.blocks(spec.recurrent, key, "r_", "ifgo", (hidden, hidden))
+    b = initial.biases(spec.bias, key, "ifgo", hidden, f=spec.forget_bias)
     p = {f"p_{n}": jnp.zeros(hidden) for n in spec.peephole} | clocks(spec, key, hidden)
-    return Weights(jnp.concatenate(w, -1), jnp.concatenate(b), (jnp.concatenate(r, -1),), p)
+    return Weights(
+        jnp.concatenate(w, -1), jnp.concatenate([*b.values()]), (jnp.concatenate(r, -1),), p
+    )
 
 
 def clocks(spec: Phased, key: Seed, hidden: int) -> dict[str, Array]:

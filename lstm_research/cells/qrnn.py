@@ -102,10 +102,9 @@ def sizes(parts: int, weights: Weights) -> tuple[int, int]:
 def init(spec: Qrnn, key: Seed, features: int, hidden: int) -> Weights:
     """Draw the taps of a block as one matrix; W holds them tap by tap, and in each the blocks."""
     names, tall = BLOCKS[spec.pooling], (spec.taps * features, hidden)
-    u = [initial.matrix(spec.kernel, initial.fold(key, f"u_{n}"), tall, hidden) for n in names]
+    u = initial.blocks(spec.kernel, key, "u_", names, tall)
     w = jnp.concatenate(jnp.split(jnp.concatenate(u, -1), spec.taps), -1)
-    p = {f"b_{n}": initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in names}
-    p["b_f"] = p["b_f"] + spec.forget_bias
+    p = initial.biases(spec.bias, key, names, hidden, f=spec.forget_bias)
     return Weights(w, None, (None,), p)
 
 

@@ -57,11 +57,9 @@ class Ran:
 
 def init(spec: Ran, key: Seed, features: int, hidden: int) -> Weights:
     """Draw the blocks i f g; the biases of the two gates are vectors of the update."""
-    draw = partial(initial.matrix, hidden=hidden)
-    w = [draw(spec.kernel, initial.fold(key, f"w_{n}"), (features, hidden)) for n in "ifg"]
-    r = [draw(spec.recurrent, initial.fold(key, f"r_{n}"), (hidden, hidden)) for n in "if"]
-    p = {f"b_{n}": initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in "if"}
-    p["b_f"] = p["b_f"] + spec.forget_bias
+    w = initial.blocks(spec.kernel, key, "w_", "ifg", (features, hidden))
+    r = initial.blocks(spec.recurrent, key, "r_", "if", (hidden, hidden))
+    p = initial.biases(spec.bias, key, "if", hidden, f=spec.forget_bias)
     return Weights(jnp.concatenate(w, -1), None, (jnp.concatenate(r, -1),), p)
 
 

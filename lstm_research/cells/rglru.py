@@ -86,7 +86,7 @@ def init(spec: RgLru, key: Seed, features: int, hidden: int) -> Weights:
         for k in range(spec.heads)
     ]
     gates = jnp.stack([jnp.stack(pair, 1) for pair in inner])
-    p = {f"b_{n}": initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in "ri"}
+    p = initial.biases(spec.bias, key, "ri", hidden)
     slow = initial.fold(key, "decay")
     square = jax.random.uniform(slow, (hidden,), minval=0.9**2, maxval=0.999**2)
     p["decay"] = jnp.log(jnp.expm1(-0.5 * jnp.log(square)))

@@ -50,15 +50,11 @@ class Rhn:
 
 def init(spec: Rhn, key: Seed, features: int, hidden: int) -> Weights:
     """Draw the blocks i g of each level; the biases of all but the first are vectors `b_2` .."""
-    draw = partial(initial.matrix, hidden=hidden)
-    w = [draw(spec.kernel, initial.fold(key, f"w_{n}"), (features, hidden)) for n in "ig"]
+    w = initial.blocks(spec.kernel, key, "w_", "ig", (features, hidden))
     levels = ["", *(str(level) for level in range(2, spec.depth + 1))]
     r = tuple(
         jnp.concatenate(
-            [
-                draw(spec.recurrent, initial.fold(key, f"r_{n}{level}"), (hidden, hidden))
-                for n in "ig"
-            ],
+            initial.blocks(spec.recurrent, key, "r_", (f"i{level}", f"g{level}"), (hidden, hidden)),
             -1,
         )
         for level in levels
@@ -70,8 +66,10 @@ def init(spec: Rhn, key: Seed, features: int, hidden: int) -> Weights:
 
 def biases(spec: Rhn, key: Seed, level: str, hidden: int) -> Array:
     """Draw b_i and b_g of a level, side by side."""
-    b_i, b_g = (initial.bias(spec.bias, initial.fold(key, f"b_{n}{level}"), hidden) for n in "ig")
-    return jnp.concatenate([b_i + spec.transform_bias, b_g])
+    b = initial.biases(
+        spec.bias, key, (f"i{level}", f"g{level}"), hidden, **{f"i{level}": spec.transform_bias}
+    )
+    return jnp.concatenate([*b.values()])
 
 
 def state(weights: Weights, z: tuple[Pre, ...], h: Array) -> Array:

@@ -97,16 +97,19 @@ def init(spec: Slstm, key: Seed, features: int, hidden: int) -> Weights:
     """Draw i f g o, of R a matrix a head; raise ValueError where heads would differ in width."""
     if hidden % spec.heads:
         raise ValueError(f"heads={spec.heads} must divide hidden, which is {hidden}")
-    each, draw = hidden // spec.heads, partial(initial.matrix, hidden=hidden)
-    w = [draw(spec.kernel, initial.fold(key, f"w_{n}"), (features, hidden)) for n in "ifgo"]
+    each = hidden // spec.heads
+    draw, hold = (
+        partial(initial.matrix, hidden=hidden),
+        jnp.tile(forget_bias(spec, each), spec.heads),
+    )
+    w = initial.blocks(spec.kernel, key, "w_", "ifgo", (features, hidden))
     r = [
         [draw(spec.recurrent, initial.fold(key, f"r_{n}{head}"), (each, each)) for n in "ifgo"]
         for head in range(spec.heads)
     ]
-    b = [initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in "ifgo"]
-    b[1] = b[1] + jnp.tile(forget_bias(spec, each), spec.heads)
+    b = initial.biases(spec.bias, key, "ifgo", hidden, f=hold)
     matrix = jnp.stack([jnp.stack(blocks, 1) for blocks in r])
-    return Weights(jnp.concatenate(w, -1), jnp.concatenate(b), (matrix,), {})
+    return Weights(jnp.concatenate(w, -1), jnp.concatenate([*b.values()]), (matrix,), {})
 
 
 def forget_bias(spec: Slstm, each: int) -> Float[Array, "each"]:

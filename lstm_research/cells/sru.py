@@ -70,17 +70,15 @@ class Sru:
 
 def init(spec: Sru, key: Seed, features: int, hidden: int) -> Weights:
     """Draw the blocks g f r, the biases of the gates, and W_y where x is not as wide as h."""
-    draw = partial(initial.matrix, hidden=hidden)
     names = "gfr" if features == hidden else "gfry"
-    w = {n: draw(spec.kernel, initial.fold(key, f"w_{n}"), (features, hidden)) for n in names}
-    m = {"w_y": w.pop("y")} if "y" in w else None
-    p = {f"b_{n}": initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in "fr"}
-    p = {"b_f": p["b_f"] + spec.forget_bias, "b_r": p["b_r"] + spec.highway_bias}
+    w = initial.blocks(spec.kernel, key, "w_", names, (features, hidden))
+    m = {"w_y": w.pop()} if "y" in names else None
+    p = initial.biases(spec.bias, key, "fr", hidden, f=spec.forget_bias, r=spec.highway_bias)
     if spec.peephole:
         for n in "fr":
             share = jax.random.uniform(initial.fold(key, f"p_{n}"), (hidden,), minval=-1.0)
             p[f"p_{n}"] = share * 1.5**0.5
-    return Weights(jnp.concatenate(list(w.values()), -1), None, (None,), p, m=m)
+    return Weights(jnp.concatenate(w, -1), None, (None,), p, m=m)
 
 
 def sizes(weights: Weights) -> tuple[int, int]:

@@ -51,12 +51,10 @@ class Star:
 
 def init(spec: Star, key: Seed, features: int, hidden: int) -> Weights:
     """Draw the blocks i g, and R_i."""
-    draw = partial(initial.matrix, hidden=hidden)
-    w = [draw(spec.kernel, initial.fold(key, f"w_{n}"), (features, hidden)) for n in "ig"]
-    b = [initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in "ig"]
-    b[0] = b[0] - spec.forget_bias
-    r = draw(spec.recurrent, initial.fold(key, "r_i"), (hidden, hidden))
-    return Weights(jnp.concatenate(w, -1), jnp.concatenate(b), (r,), {})
+    w = initial.blocks(spec.kernel, key, "w_", "ig", (features, hidden))
+    b = initial.biases(spec.bias, key, "ig", hidden, i=-spec.forget_bias)
+    r = initial.matrix(spec.recurrent, initial.fold(key, "r_i"), (hidden, hidden), hidden)
+    return Weights(jnp.concatenate(w, -1), jnp.concatenate([*b.values()]), (r,), {})
 
 
 def update(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:

@@ -70,13 +70,13 @@ def first(zx: stamped.Stamped) -> Parts:
 
 def init(spec: Tlstm, key: Seed, features: int, hidden: int) -> Weights:
     """Draw the blocks i f g o, and the decomposition d with its bias as a vector."""
-    draw, rows = partial(initial.matrix, hidden=hidden), stamped.rows(features, spec.timestamps)
-    w = [draw(spec.kernel, initial.fold(key, f"w_{n}"), (rows, hidden)) for n in "ifgo"]
-    *r, d = [draw(spec.recurrent, initial.fold(key, f"r_{n}"), (hidden, hidden)) for n in "ifgod"]
-    *b, b_d = [initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in "ifgod"]
-    b[1] = b[1] + spec.forget_bias
+    rows = stamped.rows(features, spec.timestamps)
+    w = initial.blocks(spec.kernel, key, "w_", "ifgo", (rows, hidden))
+    *r, d = initial.blocks(spec.recurrent, key, "r_", "ifgod", (hidden, hidden))
+    b = initial.biases(spec.bias, key, "ifgod", hidden, f=spec.forget_bias)
+    p = {"b_d": b.pop("b_d")}
     matrices = (jnp.concatenate(r, -1), d)
-    return Weights(jnp.concatenate(w, -1), jnp.concatenate(b), matrices, {"b_d": b_d})
+    return Weights(jnp.concatenate(w, -1), jnp.concatenate([*b.values()]), matrices, p)
 
 
 def read_memory(weights: Weights, z: tuple[Pre, ...], carry: Carry) -> Array:

@@ -67,15 +67,13 @@ class UrLstm:
 
 def init(spec: UrLstm, key: Seed, features: int, hidden: int) -> Weights:
     """Draw the blocks f r g o."""
-    draw = partial(initial.matrix, hidden=hidden)
-    w = [draw(spec.kernel, initial.fold(key, f"w_{n}"), (features, hidden)) for n in "frgo"]
-    r = [draw(spec.recurrent, initial.fold(key, f"r_{n}"), (hidden, hidden)) for n in "frgo"]
-    b = [initial.bias(spec.bias, initial.fold(key, f"b_{n}"), hidden) for n in "frgo"]
-    key = initial.fold(key, "hold")
-    hold = initial.hold_bias(key, hidden, spec.forget_bias, None, spec.uniform_gates)
-    b[0], b[1] = b[0] + hold, b[1] - hold
+    w = initial.blocks(spec.kernel, key, "w_", "frgo", (features, hidden))
+    r = initial.blocks(spec.recurrent, key, "r_", "frgo", (hidden, hidden))
+    starts = spec.forget_bias, None, spec.uniform_gates
+    hold = initial.hold_bias(initial.fold(key, "hold"), hidden, *starts)
+    b = initial.biases(spec.bias, key, "frgo", hidden, f=hold, r=-hold)
     matrices = (jnp.concatenate(r, -1),)
-    return Weights(jnp.concatenate(w, -1), jnp.concatenate(b), matrices, {})
+    return Weights(jnp.concatenate(w, -1), jnp.concatenate([*b.values()]), matrices, {})
 
 
 def update(weights: Weights, z: tuple[Pre, ...], carry: Carry) -> Carry:
