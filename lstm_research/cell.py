@@ -26,13 +26,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from lstm_research.axes import Array, Bool, Float, Seed, Tree
+from lstm_research.axes import Array, Float, Seed, Tree
+from lstm_research.masks import Masks
 
 
 class Weights(NamedTuple):
     """Everything that a cell learns, and the row of switches where that is data.
 
-    `read` and `update` are given the vectors alone: their `w`, `b`, `r` and `m` are None.
+    `read` and `update` are given `vectors(weights)`: `w`, `b`, `r` and `m` are None.
     """
 
     w: Float[Array, "features drive"] | None
@@ -61,13 +62,6 @@ class Stage(NamedTuple):
     driven: str  # blocks of the input alone
     recurred: str  # blocks of the recurrence alone
     read: Read | None  # None: no product, every block is driven
-
-
-class Masks(NamedTuple):
-    """What happens before and at a step; None where it never does."""
-
-    valid: Bool[Array, "time *batch 1"] | None  # the step exists
-    fresh: Bool[Array, "time *batch 1"] | None  # forget the carry before this step
 
 
 def project(weights: Weights, x: Array, masks: Masks, key: Seed | None) -> Array:
@@ -177,16 +171,21 @@ def join(stage: Stage, zx: tuple[Array | None, Array | None], zh: Array) -> Pre:
     return Pre(both + zh[..., :shared], alone, zh[..., shared:])
 
 
+def vectors(weights: Weights) -> Weights:
+    """Return what `read` and `update` are given: the weights without their matrices."""
+    return weights._replace(w=None, b=None, r=None, m=None)
+
+
 def step(cell: Cell, weights: Weights, zx: Tree, carry: Tree) -> tuple[Tree, tuple[Pre, ...]]:
     """Take one step; return the new carry and the pre-activations that led to it."""
-    vectors = weights._replace(w=None, b=None, r=None, m=None)
+    inside = vectors(weights)
     z: tuple[Pre, ...] = ()
     for stage, now, r in zip(cell.stages, driven(cell, zx), weights.r, strict=True):
         if stage.read is None or r is None:
             z = (*z, Pre(*now, None))
         else:
-            z = (*z, join(stage, now, product(stage.read(vectors, z, carry), r)))
-    return cell.update(vectors, z, carry), z
+            z = (*z, join(stage, now, product(stage.read(inside, z, carry), r)))
+    return cell.update(inside, z, carry), z
 
 
 class Hidden(NamedTuple):

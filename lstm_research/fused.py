@@ -19,8 +19,9 @@ from jax import lax
 
 from lstm_research import newton, parallel
 from lstm_research.axes import Array, Hiddens, Lengths, Resets, Seed, Steps, Tree
-from lstm_research.cell import Cell, Masks, Pre, Weights, driven, step
-from lstm_research.unroll import Engine, Unroll, choose, over_time, scan
+from lstm_research.cell import Cell, Pre, Weights, driven, step
+from lstm_research.masks import Masks, choose
+from lstm_research.unroll import Engine, Unroll, over_time, scan
 
 
 def unroll(

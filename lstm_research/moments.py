@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from lstm_research.axes import Array, Bool, Float, Lengths, Steps, Tree
+from lstm_research.masks import clean, layout
 
 MOMENTUM = 0.05  # share of the newest batch in stored statistics
 
@@ -45,9 +46,7 @@ def existing(x: Steps, lengths: Lengths | None) -> tuple[Steps, Array | None]:
     """
     if lengths is None:
         return x, None
-    lengths = jnp.asarray(lengths)
-    if lengths.shape != x.shape[1:-1]:
-        raise ValueError(f"lengths has shape {lengths.shape}; the batch is {x.shape[1:-1]}")
-    when = jnp.arange(len(x)).reshape(-1, *(1 for _ in lengths.shape))
-    valid = (when < lengths)[..., None]
-    return jnp.where(valid, x, 0), valid
+    if jnp.shape(lengths) != x.shape[1:-1]:
+        raise ValueError(f"lengths has shape {jnp.shape(lengths)}; the batch is {x.shape[1:-1]}")
+    masks = layout(x, lengths, None, False)
+    return clean(x, masks), masks.valid

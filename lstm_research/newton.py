@@ -24,9 +24,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from lstm_research.axes import Array, Hiddens, Tree
-from lstm_research.cell import Cell, Masks, Pre, Weights, driven
-from lstm_research.parallel import last
-from lstm_research.unroll import choose
+from lstm_research.cell import Cell, Pre, Weights, vectors
+from lstm_research.masks import Masks, choose
+from lstm_research.parallel import at_once
 
 LIMIT = 40  # iterations before the sequential loop takes over
 TOLERANCE = {"float32": 1e-6, "float64": 1e-13}
@@ -179,16 +179,15 @@ def backward(cell: Cell, saved: Any, cotangent: Tree) -> tuple[Any, ...]:
 states.defvjp(forward, backward)
 
 
+def carries(
+    cell: Cell, weights: Weights, first: Tree, carry: Tree, z: tuple[Pre, ...], masks: Masks
+) -> Tree:
+    """Return the carry after every step of an element-wise recurrence."""
+    return states(cell, vectors(weights), first, carry, z, masks)
+
+
 def loop(
     cell: Cell, weights: Weights, first: Tree, carry: Tree, zx: Tree, masks: Masks, reverse: bool
 ) -> tuple[Tree, Hiddens]:
     """Run an element-wise recurrence over all steps at once; the signature of `unroll.scan`."""
-    vectors = weights._replace(w=None, b=None, r=None, m=None)
-    turn = partial(jax.tree.map, lambda leaf: leaf[::-1])
-    z = tuple(Pre(both, alone, None) for both, alone in driven(cell, zx))
-    z, masks = (turn(z), turn(masks)) if reverse else (z, masks)
-    carries = states(cell, vectors, first, carry, z, masks)
-    h = cell.emit(carries)
-    end = last(carries, carry, masks, reverse)
-    h = h if masks.valid is None else jnp.where(masks.valid, h, 0)
-    return end, turn(h) if reverse else h
+    return at_once(carries, cell, weights, first, carry, zx, masks, reverse)

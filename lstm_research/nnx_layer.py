@@ -8,11 +8,12 @@ from flax import nnx
 from jax import lax
 
 from lstm_research.axes import Array, Bool, Float, Int, Seed, Tree
-from lstm_research.cell import Cell, Masks, Weights
+from lstm_research.cell import Cell, Weights
 from lstm_research.fused import unroll
+from lstm_research.masks import Masks, clean, layout
 from lstm_research.moments import blended
 from lstm_research.nnx_cell import Switch, cell_spec, hold
-from lstm_research.unroll import Engine, layout
+from lstm_research.unroll import Engine
 
 
 class Recurrent(nnx.Module):
@@ -94,8 +95,7 @@ class Recurrent(nnx.Module):
         assert cell.observe is not None
         masks = layout(x, lengths, resets, self.reverse)
         x, masks = turned(x, masks, lengths) if self.reverse else (x, masks)
-        x = x if masks.valid is None else jnp.where(masks.valid, x, 0)
-        new = lax.stop_gradient(cell.observe(weights, x, masks, key))
+        new = lax.stop_gradient(cell.observe(weights, clean(x, masks), masks, key))
         row = jax.tree.leaves(blended(weights.row, new, masks.valid))
         kept = jax.tree.leaves(self.weights.row, is_leaf=lambda leaf: isinstance(leaf, Switch))
         for variable, value in zip(kept, row, strict=True):

@@ -23,9 +23,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from lstm_research.axes import Array, Hiddens, Tree
-from lstm_research.cell import Cell, Masks, Pre, Weights, driven
+from lstm_research.cell import Cell, Pre, Weights, driven, vectors
 from lstm_research.linear import Level, Pair, finish
-from lstm_research.unroll import choose
+from lstm_research.masks import Masks, choose
 
 PIECE = 256  # steps that compose at once
 Rule = Literal["affine", "max"]
@@ -137,21 +137,39 @@ def last(carries: Tree, carry: Tree, masks: Masks, turned: bool) -> Tree:
     return jax.tree.map(at, carries, carry)
 
 
+Solve = Callable[[Cell, Weights, Tree, Tree, tuple[Pre, ...], Masks], Tree]
+
+
+def at_once(
+    solve: Solve, cell: Cell, weights: Weights, first: Tree, carry: Tree, zx: Tree, masks: Masks,
+    reverse: bool,
+) -> tuple[Tree, Hiddens]:  # fmt: skip
+    """Run all steps by what solves for the carry after each of them; the rest is as `unroll.scan`."""
+    turn: Callable[[Tree], Tree] = partial(jax.tree.map, lambda leaf: leaf[::-1])
+    z = tuple(Pre(both, alone, None) for both, alone in driven(cell, zx))
+    z, masks = (turn(z), turn(masks)) if reverse else (z, masks)
+    found = solve(cell, weights, first, carry, z, masks)
+    h = cell.emit(found)
+    end = last(found, carry, masks, reverse)
+    h = h if masks.valid is None else jnp.where(masks.valid, h, 0)
+    return end, turn(h) if reverse else h
+
+
+def carries(
+    cell: Cell, weights: Weights, first: Tree, carry: Tree, z: tuple[Pre, ...], masks: Masks
+) -> Tree:
+    """Return the carry after every step of a linear recurrence, level by level."""
+    inside = vectors(weights)
+    pairs: tuple[Pair, ...] = ()
+    for level in cell.linear.levels:
+        a, b = level.coefficients(inside, z, pairs)
+        pairs = (*pairs, states(level, a, b, carry, first, masks))
+    z = finish(cell.linear, cell.stages[-1], weights.r[-1], inside, z, pairs)
+    return cell.linear.gather(inside, z, pairs)
+
+
 def loop(
     cell: Cell, weights: Weights, first: Tree, carry: Tree, zx: Tree, masks: Masks, reverse: bool
 ) -> tuple[Tree, Hiddens]:
     """Run a linear recurrence over all steps at once; the same signature as `unroll.scan`."""
-    vectors = weights._replace(w=None, b=None, r=None, m=None)
-    turn: Callable[[Tree], Tree] = partial(jax.tree.map, lambda leaf: leaf[::-1])
-    z = tuple(Pre(both, alone, None) for both, alone in driven(cell, zx))
-    z, masks = (turn(z), turn(masks)) if reverse else (z, masks)
-    pairs: tuple[Pair, ...] = ()
-    for level in cell.linear.levels:
-        a, b = level.coefficients(vectors, z, pairs)
-        pairs = (*pairs, states(level, a, b, carry, first, masks))
-    z = finish(cell.linear, cell.stages[-1], weights.r[-1], vectors, z, pairs)
-    carries = cell.linear.gather(vectors, z, pairs)
-    h = cell.emit(carries)
-    end = last(carries, carry, masks, reverse)
-    h = h if masks.valid is None else jnp.where(masks.valid, h, 0)
-    return end, turn(h) if reverse else h
+    return at_once(carries, cell, weights, first, carry, zx, masks, reverse)

@@ -3,7 +3,8 @@
 from typing import cast
 
 from lstm_research.axes import Array, Seed, Steps
-from lstm_research.cell import Masks, Weights, project
+from lstm_research.cell import Weights, project
+from lstm_research.masks import Masks
 
 Stamped = tuple[Array, Array]  # zx of the features before the last, and the last, one wide
 

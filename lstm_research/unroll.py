@@ -1,7 +1,6 @@
 """A cell over time: the plain `lax.scan`, the oracle of every fast path.
 
-What a padded, interrupted or reversed sequence means is decided here, once, for all engines:
-`layout` turns lengths and resets into two masks, and `masked_step` is what a step does with them.
+`masks.layout` turns lengths and resets into two masks, and `masked_step` is what a step does with them.
 """
 
 # `jax.jit` forgets signatures, and JAX leaves types such as `device` unknown in its own:
@@ -17,30 +16,12 @@ import numpy as np
 from jax import lax
 
 from lstm_research.axes import Array, Hiddens, Lengths, Resets, Seed, Steps, Tree
-from lstm_research.cell import Cell, Masks, Weights, project, sizes, step
+from lstm_research.cell import Cell, Weights, project, sizes, step
+from lstm_research.masks import Masks, choose, clean, layout
 from lstm_research.pieces import in_pieces, piece
 
 Engine = Literal["auto", "scan", "fused", "parallel", "newton"]
 Unroll = Callable[..., tuple[Tree, Hiddens]]
-
-
-def layout(x: Steps, lengths: Lengths | None, resets: Resets | None, reverse: bool) -> Masks:
-    """Return the masks of a batch.
-
-    A reset at t starts a new sequence at t. Run backwards, that sequence ends before the loop goes
-    on to t - 1, so the carry is forgotten there.
-    """
-    steps, batch = x.shape[0], x.shape[1:-1]
-    valid = fresh = None
-    if lengths is not None:
-        when = jnp.arange(steps).reshape(-1, *(1 for _ in batch))
-        valid = (when < jnp.asarray(lengths))[..., None]
-    if resets is not None:
-        fresh = jnp.asarray(resets, bool)[..., None]
-        fresh = fresh if valid is None else fresh & valid  # padding resets nothing
-        if reverse:
-            fresh = jnp.concatenate([fresh[1:], jnp.zeros_like(fresh[:1])])
-    return Masks(valid, fresh)
 
 
 def refuse(
@@ -88,11 +69,6 @@ def masked_step(
     return choose(masks.valid, after, before), jnp.where(masks.valid, h, 0)
 
 
-def choose(mask: Array, yes: Tree, no: Tree) -> Tree:
-    """Return `yes` where the mask holds, else `no`, leaf by leaf."""
-    return jax.tree.map(partial(jnp.where, mask), yes, no)
-
-
 def scan(
     cell: Cell, weights: Weights, first: Tree, carry: Tree, zx: Tree, masks: Masks, reverse: bool
 ) -> tuple[Tree, Hiddens]:
@@ -126,8 +102,7 @@ def compiled(
     hidden = sizes(cell, weights)[1]
     dtype = jnp.result_type(x, *jax.tree.leaves(weights._replace(row=None)))
     masks = layout(x, lengths, resets, reverse)
-    if masks.valid is not None:
-        x = jnp.where(masks.valid, x, 0)  # NaN in padding must not reach a gradient through 0 * NaN
+    x = clean(x, masks)
     if cell.ready is not None and key is not None:
         weights = cell.ready(weights, key)
     first = None if masks.fresh is None else cell.start(x.shape[1:-1], hidden, dtype)

@@ -11,11 +11,11 @@ from flax import nnx
 from small import WORDS, small
 
 from lstm_research import sweep
-from lstm_research.cell import Masks
 from lstm_research.cells.ligru import LiGru, Statistics
 from lstm_research.evaluate import loss
 from lstm_research.gated import GateSpec
 from lstm_research.interop import safetensors
+from lstm_research.masks import Masks
 from lstm_research.moments import MOMENTUM, blended
 from lstm_research.network import NetworkSpec
 from lstm_research.nnx_cell import Switch

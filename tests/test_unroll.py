@@ -9,7 +9,7 @@ from blocks import random_carry, random_weights
 
 from lstm_research.fused import unroll
 from lstm_research.gated import GateSpec
-from lstm_research.unroll import layout, unroll_scan
+from lstm_research.unroll import unroll_scan
 
 CELL, GRU = (
     GateSpec().build(),
@@ -95,17 +95,6 @@ def test_resets_may_be_integers(engine):
     resets = np.zeros((5, 4), int)
     resets[2, 1] = 1
     same(attempt(engine=engine, resets=resets), attempt(engine=engine, resets=resets.astype(bool)))
-
-
-def test_no_masks_cost_nothing():
-    assert layout(X, None, None, False) == (None, None)
-
-
-def test_a_reversed_reset_lies_before_the_step_that_is_taken_after_it():
-    resets = np.zeros((5, 1), bool)
-    resets[[0, 3]] = True
-    assert np.flatnonzero(layout(X[:, :1], None, resets, True).fresh).tolist() == [2]
-    assert np.flatnonzero(layout(X[:, :1], None, resets, False).fresh).tolist() == [0, 3]
 
 
 @ENGINES

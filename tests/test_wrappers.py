@@ -14,7 +14,6 @@ from contract import B, D, H, T
 from references import run
 
 from lstm_research import catalogue
-from lstm_research.cell import Masks
 from lstm_research.cells import CELLS
 from lstm_research.cells.fgr import Fgr
 from lstm_research.cells.gru_before import GruBefore
@@ -22,6 +21,7 @@ from lstm_research.cells.lem import Lem
 from lstm_research.cells.qrnn import Qrnn
 from lstm_research.fused import unroll
 from lstm_research.gated import GateSpec
+from lstm_research.masks import Masks
 from lstm_research.wrappers import Wrapped, WrapSpec
 
 pytestmark = pytest.mark.usefixtures("float64")

@@ -11,7 +11,8 @@ from jax import lax
 
 from lstm_research import initial, linear
 from lstm_research.axes import Array, Float, Seed, Tree
-from lstm_research.cell import Cell, Masks, Pre, Stage, Weights, emit_hidden, project
+from lstm_research.cell import Cell, Pre, Stage, Weights, emit_hidden, project
+from lstm_research.masks import Masks
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from lstm_research import initial, linear
 from lstm_research.activation import cut, sigmoid
 from lstm_research.axes import Array, Float, Seed, Tree
-from lstm_research.cell import Cell, Masks, Pre, Stage, Weights, emit_hidden, product, project
+from lstm_research.cell import Cell, Pre, Stage, Weights, emit_hidden, product, project
+from lstm_research.masks import Masks
 
 SHARP = 8.0  # the c of the paper
 STEEPEST = 1000.0  # bound on the slope of the square root

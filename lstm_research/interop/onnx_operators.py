@@ -31,7 +31,7 @@ from lstm_research.cells.elman import Elman
 from lstm_research.cells.gru_before import GruBefore
 from lstm_research.gated import GateSpec, stage, switches
 from lstm_research.interop.onnx_graph import Graph
-from lstm_research.unroll import choose
+from lstm_research.masks import choose
 
 Name = Literal["LSTM", "GRU", "RNN"]
 PRIMITIVE = core.Primitive("onnx_operator")

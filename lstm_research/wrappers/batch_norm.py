@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from lstm_research.axes import Array, Float, Lengths, Seed, Steps, Tree
-from lstm_research.cell import Cell, Masks, Pre, Read, Stage, Weights, blocks, project, sizes, step
+from lstm_research.cell import Cell, Pre, Read, Stage, Weights, blocks, project, sizes, step
+from lstm_research.masks import Masks, choose
 from lstm_research.moments import Statistics, existing, moments
 from lstm_research.wrappers import front
 from lstm_research.wrappers.layer_norm import wide
@@ -245,10 +246,10 @@ def observed(spy: Cell, weights: Weights, x: Steps, masks: Masks, key: Seed | No
 
     def body(carry: Tree, now: tuple[Tree, Masks]) -> tuple[Tree, Tree]:
         zx, (valid, fresh) = now
-        before = carry if fresh is None else where(fresh, first, carry)
+        before = carry if fresh is None else choose(fresh, first, carry)
         (*after, measured), _ = step(spy, ready, zx, before)
         after = type(first)(*after)
-        return (after if valid is None else where(valid, after, before)), measured
+        return (after if valid is None else choose(valid, after, before)), measured
 
     _, new = lax.scan(body, first, (spy.drive(ready, x, masks, key), masks))
     new["seen"] = jnp.ones_like(weights.row["seen"][:keep])
@@ -257,11 +258,6 @@ def observed(spy: Cell, weights: Weights, x: Steps, masks: Masks, key: Seed | No
         return jnp.asarray(old).at[:keep].set(jnp.where(there, now, old[:keep]).astype(old.dtype))
 
     return jax.tree.map(put, weights.row, new)
-
-
-def where(mask: Array, yes: Tree, no: Tree) -> Tree:
-    """Return `yes` where the mask holds, else `no`, leaf by leaf."""
-    return jax.tree.map(partial(jnp.where, mask), yes, no)
 
 
 def calibrated(

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import jax
 
 from lstm_research.axes import Array, Float, Seed, Tree
-from lstm_research.cell import Cell, Masks, Parts, Pre, Read, Stage, Weights, driven, sizes
+from lstm_research.cell import Cell, Parts, Pre, Read, Stage, Weights, driven, sizes
+from lstm_research.masks import Masks
 
 WIDTH = 5040  # units of a cell that is only asked for its shapes: a multiple of any number of heads
 Draw = Callable[[Cell, Weights, Array, Seed], Array]  # (cell, weights, x, key) -> time *batch _

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from lstm_research.axes import Array, Float, Seed, Tree
-from lstm_research.cell import Cell, Masks, Pre, Read, Stage, Weights, blocks, project
+from lstm_research.cell import Cell, Pre, Read, Stage, Weights, blocks, project
+from lstm_research.masks import Masks
 from lstm_research.wrappers.front import shapes
 
 EPSILON = 1e-5  # beside the variance

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from lstm_research import initial
 from lstm_research.axes import Array, Seed, Tree
-from lstm_research.cell import Cell, Masks, Weights, sizes
+from lstm_research.cell import Cell, Weights, sizes
+from lstm_research.masks import Masks
 from lstm_research.wrappers.front import front, shapes
 
 
