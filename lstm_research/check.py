@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from lstm_research import catalogue, sweep
 from lstm_research.config import RunSpec
 from lstm_research.program import Program
-from lstm_research.run import signature
+from lstm_research.run import program, signature
 from lstm_research.tasks.data import DataError
 
 
@@ -34,12 +34,12 @@ def examine(name: str, overrides: list[str]) -> Finding:
     """Build one spec and trace its training step."""
     try:
         (spec,) = sweep.specs(overrides)
-        program = shapes(spec)
+        made = shapes(spec)
     except DataError as error:
         return Finding(name, "no data", str(error).splitlines()[0])
     except Exception as error:  # whatever it is, it belongs beside the name of the file
         return Finding(name, "fault", f"{type(error).__name__}: {error}")
-    return Finding(name, "ok", f"{program.parameters} parameters")
+    return Finding(name, "ok", f"{made.parameters} parameters")
 
 
 def study(name: str) -> Finding:
@@ -53,14 +53,9 @@ def study(name: str) -> Finding:
 
 def shapes(spec: RunSpec) -> Program:
     """Trace one training step and one evaluation of a spec."""
-    static = signature(spec)
-    program = Program(
-        static.cell, static.network, static.task.build(), static.optimizer, static.budget
-    )
-    state = jax.eval_shape(program.begin, jnp.int32(0))
-    after, _, _ = jax.eval_shape(
-        program.steps, state, program.task.data, jnp.int32(0), jnp.int32(1)
-    )
+    made = program(signature(spec))
+    state = jax.eval_shape(made.begin, jnp.int32(0))
+    after, _, _ = jax.eval_shape(made.steps, state, made.task.data, jnp.int32(0), jnp.int32(1))
     if jax.tree.map(jnp.shape, after) != jax.tree.map(jnp.shape, state):
         raise ValueError("a training step changes the shapes of its state")
-    return program
+    return made

@@ -21,7 +21,7 @@ from lstm_research.optimizer import OptimizerSpec
 from lstm_research.program import Budget
 from lstm_research.spelling import unknown
 from lstm_research.tasks import TASKS
-from lstm_research.wrappers import Wrapped, WrapSpec
+from lstm_research.wrappers import WrapSpec, wrapped
 
 PLAIN = {
     "network": NetworkSpec,
@@ -95,7 +95,7 @@ def build(values: Mapping[str, Any]) -> RunSpec:
 def fits(spec: RunSpec) -> None:
     """Raise ConfigError where a wrapper cannot hold the cell, or an engine cannot run it."""
     try:
-        cell = (spec.cell if spec.wrap is None else Wrapped(spec.cell, spec.wrap)).build()
+        cell = wrapped(spec.cell, spec.wrap).build()
     except ValueError as error:
         raise ConfigError(f"wrap.{error}") from None
     try:

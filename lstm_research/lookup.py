@@ -57,7 +57,7 @@ def load_network(path: str | Path) -> Network:
         raise StoreError(f"{path}: this run is {record.status} and has no trained network")
     if not file.is_file():
         raise StoreError(
-            f"{path}: no {store.WEIGHTS}; runs stored before 0.1.0 kept none. force=true runs it again."
+            f"{path}: no {store.WEIGHTS}; runs stored before 0.1.0 kept none. --force runs it again."
         )
     try:
         network, spec = safetensors.load(file), build(record.spec)

@@ -18,7 +18,7 @@ from lstm_research.program import Budget, Program
 from lstm_research.tasks.task import Task
 from lstm_research.train import Result
 from lstm_research.train import fit as train
-from lstm_research.wrappers import Wrapped
+from lstm_research.wrappers import wrapped
 
 
 class Outcome(NamedTuple):
@@ -42,7 +42,7 @@ class Signature(NamedTuple):
 
 def signature(spec: RunSpec) -> Signature:
     """Return the part of a spec that runs must share to share a compilation; cell: in its wrappers."""
-    cell = spec.cell if spec.wrap is None else Wrapped(spec.cell, spec.wrap)
+    cell = wrapped(spec.cell, spec.wrap)
     return Signature(cell, spec.network, spec.task, spec.optimizer, spec.budget)
 
 

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import export
 
+from lstm_research import stream
 from lstm_research.axes import Array, Tree
 from lstm_research.network import Network
 from lstm_research.nnx_layer import Recurrent
@@ -63,9 +64,7 @@ def label(depth: int, layer: Recurrent) -> str:
 
 def named(name: str, carry: Tree) -> dict[str, Array]:
     """Return the leaves of a carry by name."""
-    leaves = jax.tree_util.tree_leaves_with_path(carry)
-    spell = jax.tree_util.keystr
-    return {f"{name}.{spell(path, simple=True, separator='.')}": leaf for path, leaf in leaves}
+    return {f"{name}.{leaf}": value for leaf, value in stream.named(carry)}
 
 
 def forward(

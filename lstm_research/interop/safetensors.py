@@ -25,7 +25,7 @@ from lstm_research.axes import Array
 from lstm_research.cell import Weights, sizes
 from lstm_research.config import ConfigError, section, written
 from lstm_research.network import Network
-from lstm_research.wrappers import Wrapped
+from lstm_research.wrappers import Wrapped, wrapped
 
 KEY, FORMAT = "lstm_research", 1
 TYPES = {
@@ -161,8 +161,7 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 def rebuilt(told: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Any:
     """Return what a header and its tensors describe."""
-    inner, wrap = section("cell", told["cell"]), section("wrap", told["wrap"])
-    spec = inner if wrap is None else Wrapped(inner, wrap)
+    spec = wrapped(section("cell", told["cell"]), section("wrap", told["wrap"]))
     if "network" in told:
         settings = section("network", told["network"])
         network = Network(spec, settings, **told["shape"], rngs=nnx.Rngs(0))

@@ -64,6 +64,11 @@ class Wrapped:
         return noisy(cell, wrap)
 
 
+def wrapped(cell: Any, wrap: WrapSpec | None) -> Any:
+    """Return the spec of a cell inside its wrappers; None: the cell itself."""
+    return cell if wrap is None else Wrapped(cell, wrap)
+
+
 def noisy(cell: Cell, wrap: WrapSpec) -> Cell:
     """Return a cell inside the wrappers that add noise."""
     if wrap.candidate_dropout:
