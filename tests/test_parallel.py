@@ -12,12 +12,13 @@ from contract import FAST
 from test_cells import SUBJECTS
 
 from lstm_research import newton, parallel
-from lstm_research.cell import Carry, Cell, Stage, Weights, emit_hidden, outputs, start_carry
+from lstm_research.cell import Carry, Cell, Pre, Weights, driven, outputs, start_carry, vectors
 from lstm_research.fused import unroll
-from lstm_research.gated import GateSpec, switches
-from lstm_research.gated import update as gated_update
+from lstm_research.gated import GateSpec
+from lstm_research.masks import Masks
 
 T, B, D, H = 9, 3, 4, 4
+LSTM = GateSpec(peephole="if").build()
 LENGTHS = np.array([T, 4, 0])
 RESETS = np.zeros((T, B), bool)
 RESETS[[0, 3], 0] = RESETS[2, 1] = True
@@ -25,19 +26,11 @@ RESETS[[0, 3], 0] = RESETS[2, 1] = True
 
 def diagonal() -> Cell:
     """Return an LSTM whose units see nothing but their own memory: Jacobians of 2 x 2."""
-
-    def init(key, features, hidden):
-        raise NotImplementedError
-
-    row = switches(GateSpec(peephole="if"))
-    stage = Stage("ifgo", "", "", None)
-    return Cell(init, start_carry, (stage,), partial(gated_update, row), emit_hidden)
+    return LSTM._replace(stages=(LSTM.stages[0]._replace(read=None),))
 
 
 def diagonal_weights(seed: int) -> Weights:
-    rng = np.random.default_rng(seed)
-    draw = lambda *shape: rng.uniform(-0.8, 0.8, shape)
-    return Weights(draw(D, 4 * H), draw(4 * H), (None,), {"p_i": draw(H), "p_f": draw(H)})
+    return random_weights(LSTM, D, H, seed)._replace(r=(None,))
 
 
 def program(cell: Cell, engine: str, reverse: bool, seed: int = 5):
@@ -134,13 +127,13 @@ def test_newton_equals_the_loop(float64, subject):
 def test_newton_converges_by_itself_and_not_only_by_the_way_back(float64):
     cell, weights = diagonal(), diagonal_weights(1)
     zx = cell.drive(weights, np.random.default_rng(1).normal(size=(50, B, D)), None, None)
-    z = tuple(newton.Pre(both, alone, None) for both, alone in newton.driven(cell, zx))
+    z = tuple(Pre(both, alone, None) for both, alone in driven(cell, zx))
     carry = Carry(np.zeros((B, H)), np.zeros((B, H)))
-    vectors = weights._replace(w=None, b=None, r=None)
-    masks = parallel.Masks(None, None)
-    found, holds = newton.iterate(cell, vectors, None, carry, z, masks)
+    inside = vectors(weights)
+    masks = Masks(None, None)
+    found, holds = newton.iterate(cell, inside, None, carry, z, masks)
     assert holds
-    agree(found, newton.sequential(cell, vectors, None, carry, z, masks), 1e-11)
+    agree(found, newton.sequential(cell, inside, None, carry, z, masks), 1e-11)
 
 
 def test_newton_falls_back_to_the_loop_where_it_does_not_converge(float64, monkeypatch):

@@ -1,14 +1,14 @@
 """The time-aware LSTM under irregular times."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from agreement import agree, same
+from agreement import agree
 from blocks import random_carry, random_weights
 from flax import nnx
 from references import run
 from references_long import cut_clocked, tlstm_after
+from timed import gradients_with_times
 
 from lstm_research.cells.tlstm import Tlstm
 from lstm_research.fused import unroll
@@ -70,18 +70,7 @@ def test_gradients_with_times_are_those_of_the_scan():
     cell, weights, carry, x = problem()
     lengths, resets = np.array([T, 4, 0]), np.zeros((T, B), bool)
     resets[3, 0] = True
-    dirty = np.where((np.arange(T)[:, None] < lengths)[..., None], x, np.nan)
-
-    def gradient(engine, x):
-        def loss(weights, carry, x):
-            last, h = unroll(cell, weights, carry, x, lengths=lengths, resets=resets, engine=engine)
-            return (h**2).sum() + jnp.sin(last.c).sum()
-
-        return jax.grad(loss, (0, 1, 2))(weights, carry, x)
-
-    fused = gradient("fused", x)
-    agree(fused, gradient("scan", x))
-    same(gradient("fused", dirty), fused)
+    fused = gradients_with_times(cell, weights, carry, x, lengths, resets)
     assert np.asarray(fused[2])[:3, 0, -1].all() and np.asarray(fused[0].p["b_d"]).all()
 
 
