@@ -17,6 +17,7 @@ if NEIGHBOUR.is_dir():
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    jax.config.update("jax_num_cpu_devices", 2)  # as in a run, where a core is a device
     if config.option.markexpr == "not slow":
         os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # for the processes that tests start
         jax.config.update("jax_disable_most_optimizations", True)
