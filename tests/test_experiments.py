@@ -86,3 +86,13 @@ def test_speed_measures_every_rival_that_is_installed():
     assert {"ours, fused", "ours, scan", "flax nnx.RNN"} <= set(times)
     assert all(len(taken) == 3 and min(taken) > 0 for taken in times.values())
     assert "not installed" in speed.report((2, 5, 3, 4), {"ours, fused": times["ours, fused"]})
+
+
+def test_parity_sees_a_difference_and_says_what_is_absent(monkeypatch):
+    parity = load("parity")
+    assert parity.apart([3.0, 4.0], [3.0, 5.0]) == 0.2 and parity.apart([0.5], [0.25]) == 0.25
+    monkeypatch.setattr(parity, "SHAPES", 1)
+    title, dtype, figure = next(parity.with_flax())
+    assert (title, dtype) == ("flax.linen.LSTMCell", "float32") and figure < 1e-6
+    monkeypatch.setitem(parity.LIBRARIES, "torch", (("no_such_package",), parity.with_torch))
+    assert list(parity.compare("torch")) == ["| torch | not installed | |"]
