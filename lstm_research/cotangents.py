@@ -1,0 +1,76 @@
+"""Cotangents of a recurrence that need no loop: one product a matrix, from every step's dz.
+
+What the backward passes of all engines share once dz is known::
+
+    dR_k = sum over t of  v_k,t^T dz_k,t
+"""
+
+# JAX leaves types unknown in its own signatures:
+# pyright: reportUnknownMemberType=false
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from lstm_research.axes import Array, Tree
+from lstm_research.cell import Cell, Pre, Weights
+from lstm_research.masks import Masks, choose
+
+
+def product_back(dz: Array, turned: Array) -> Array:
+    """Return dz R^T, given the transpose of R."""
+    if turned.ndim == 2:
+        return dz @ turned
+    each, count, read, heads = turned.shape
+    apart = dz.reshape(*dz.shape[:-1], count, heads, each)
+    d_read = jnp.einsum("...bne,ebdn->...nd", apart, turned)
+    return d_read.reshape(*dz.shape[:-1], heads * read)
+
+
+def projected(cell: Cell, zx: Tree, dz: tuple[Pre, ...]) -> Tree:
+    """Return the cotangent of zx, the blocks of all stages side by side."""
+    if cell.cut is None:
+        parts = [part for pre in dz for part in (pre.both, pre.driven) if part is not None]
+        return jnp.concatenate(parts, -1)
+    return jax.vjp(cell.cut, zx)[1](tuple((pre.both, pre.driven) for pre in dz))[0]
+
+
+def columns(dz: Pre) -> Array:
+    """Return the cotangent of a stage's recurrent product."""
+    parts = [part for part in (dz.both, dz.recurred) if part is not None]
+    return parts[0] if len(parts) == 1 else jnp.concatenate(parts, -1)
+
+
+def recurrent_gradients(
+    cell: Cell, vectors: Weights, matrices: tuple[Array | None, ...], z: tuple[Pre, ...],
+    before: Tree, dz: tuple[Pre, ...],
+) -> tuple[Array | None, ...]:  # fmt: skip
+    """Return dR of each stage: every step's read vector times every step's dz, one product."""
+    grads: list[Array | None] = []
+    for k, (stage, r) in enumerate(zip(cell.stages, matrices, strict=True)):
+        if stage.read is None or r is None:
+            grads.append(None)
+            continue
+        each = jax.vmap(partial(stage.read, vectors))  # over time: a read may look across its batch
+        read, now = each(z[:k], before), columns(dz[k])
+        read = read.reshape(-1, read.shape[-1])
+        flat = lax.optimization_barrier(now.reshape(-1, now.shape[-1]))
+        if r.ndim == 2:
+            grads.append(read.T @ flat)
+            continue
+        heads, width, count, each = r.shape
+        apart = flat.reshape(-1, count, heads, each)
+        grads.append(jnp.einsum("tnd,tbne->ndbe", read.reshape(-1, heads, width), apart))
+    return tuple(grads)
+
+
+def earlier(carries: Tree, start: Tree, first: Tree, masks: Masks, reverse: bool) -> Tree:
+    """Return the carry that each step began with: that of the step before, `first` at a reset."""
+
+    def shifted(c: Array, s: Array) -> Array:
+        return jnp.concatenate([c[1:], s[None]] if reverse else [s[None], c[:-1]])
+
+    before = jax.tree.map(shifted, carries, start)
+    return before if masks.fresh is None else choose(masks.fresh, first, before)
