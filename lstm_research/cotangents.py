@@ -17,15 +17,18 @@ from jax import lax
 from lstm_research.axes import Array, Tree
 from lstm_research.cell import Cell, Pre, Weights
 from lstm_research.masks import Masks, choose
+from lstm_research.precision import Precision, backwards, dot, narrow
 
 
-def product_back(dz: Array, turned: Array) -> Array:
+def product_back(dz: Array, turned: Array, precision: Precision = "float32") -> Array:
     """Return dz R^T, given the transpose of R."""
     if turned.ndim == 2:
-        return dz @ turned
+        return dot(dz, turned, backwards(precision))
     each, count, read, heads = turned.shape
     apart = dz.reshape(*dz.shape[:-1], count, heads, each)
-    d_read = jnp.einsum("...bne,ebdn->...nd", apart, turned)
+    apart, turned = (narrow(part, backwards(precision)) for part in (apart, turned))
+    sums = {} if precision == "float32" else {"preferred_element_type": jnp.float32}
+    d_read = jnp.einsum("...bne,ebdn->...nd", apart, turned, **sums).astype(dz.dtype)
     return d_read.reshape(*dz.shape[:-1], heads * read)
 
 
@@ -49,6 +52,7 @@ def recurrent_gradients(
 ) -> tuple[Array | None, ...]:  # fmt: skip
     """Return dR of each stage: every step's read vector times every step's dz, one product."""
     grads: list[Array | None] = []
+    back = backwards(cell.precision)
     for k, (stage, r) in enumerate(zip(cell.stages, matrices, strict=True)):
         if stage.read is None or r is None:
             grads.append(None)
@@ -58,11 +62,13 @@ def recurrent_gradients(
         read = read.reshape(-1, read.shape[-1])
         flat = lax.optimization_barrier(now.reshape(-1, now.shape[-1]))
         if r.ndim == 2:
-            grads.append(read.T @ flat)
+            grads.append(dot(read.T, flat, back))
             continue
         heads, width, count, each = r.shape
-        apart = flat.reshape(-1, count, heads, each)
-        grads.append(jnp.einsum("tnd,tbne->ndbe", read.reshape(-1, heads, width), apart))
+        parts = read.reshape(-1, heads, width), flat.reshape(-1, count, heads, each)
+        sums = {} if back == "float32" else {"preferred_element_type": jnp.float32}
+        total = jnp.einsum("tnd,tbne->ndbe", *(narrow(part, back) for part in parts), **sums)
+        grads.append(total.astype(r.dtype))
     return tuple(grads)
 
 

@@ -11,7 +11,7 @@ element-wise in the loop and are summed once at its end.
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ from lstm_research.cotangents import (
     recurrent_gradients,
 )
 from lstm_research.masks import Masks, choose
+from lstm_research.precision import Precision, backwards, narrow
 from lstm_research.unroll import Engine, Unroll, over_time, scan
 
 
@@ -42,6 +43,7 @@ def unroll(
     reverse: bool = False,
     key: Seed | None = None,
     engine: Engine = "auto",
+    precision: Precision = "float32",
 ) -> tuple[Tree, Hiddens]:
     """Run a cell over time and return (carry, h).
 
@@ -53,8 +55,12 @@ def unroll(
     call is a test. `engine`: "fused" (its own backward), "scan" (autodiff of `lax.scan`), "parallel"
     (all steps at once, where the recurrence is linear in its state), "newton" (all steps at once by
     iteration, where no matrix joins the units), "auto" = parallel where that can be, else fused.
+    `precision`: what the operands of x W and v R are rounded to; sums stay float32 (`precision.py`).
     Raises ValueError where shapes do not belong together or the engine cannot serve the cell.
     """
+    if precision not in get_args(Precision):
+        raise ValueError(f"precision={precision!r} is not one of {', '.join(get_args(Precision))}")
+    cell = cell._replace(precision=precision)
     run = chosen(cell, engine)
     return over_time(run, cell, weights, carry, x, lengths, resets, reverse, key)
 
@@ -123,7 +129,8 @@ def forward(
     masks: Masks,
 ) -> tuple[tuple[Tree, Hiddens], Saved]:
     """Run the loop; keep the pre-activations that hold a recurrent part, and the carries."""
-    full = weights._replace(row=row)
+    operands = tuple(None if r is None else narrow(r, cell.precision) for r in weights.r)
+    full = weights._replace(row=row, r=operands)  # rounded once, not at every step
 
     def body(carry: Tree, now: tuple[Tree, Masks]) -> tuple[Tree, tuple[Tree, tuple[Pre, ...]]]:
         zx_t, (valid, fresh) = now
@@ -150,7 +157,8 @@ def backward(
     vectors = weights._replace(r=None, row=row)
     spread = {name: jnp.broadcast_to(p, (*batch, *p.shape)) for name, p in vectors.p.items()}
     apart = vectors._replace(p=spread)
-    turned = [None if r is None else lax.optimization_barrier(r.T) for r in weights.r]
+    back = backwards(cell.precision)
+    turned = [None if r is None else lax.optimization_barrier(narrow(r.T, back)) for r in weights.r]
     alone = [pair[1] for pair in driven(cell, zx)]
     z = tuple(pre._replace(driven=x) for pre, x in zip(z, alone, strict=True))
 
@@ -207,7 +215,7 @@ def back_step(
             z[:k],
             before,
         )
-        d_p_k, d_z_k, d_c_k = pull(product_back(columns(dz[k]), back))
+        d_p_k, d_z_k, d_c_k = pull(product_back(columns(dz[k]), back, cell.precision))
         d_p = jax.tree.map(jnp.add, d_p, d_p_k)
         d_before = jax.tree.map(jnp.add, d_before, d_c_k)
         dz[:k] = jax.tree.map(jnp.add, tuple(dz[:k]), d_z_k)

@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 
 from lstm_research.axes import Array, Hiddens, Lengths, Resets, Seed, Steps, Tree
-from lstm_research.cell import Cell, Weights, project, sizes, step
+from lstm_research.cell import Cell, Weights, drives, project, sizes, step
 from lstm_research.masks import Masks, choose, clean, layout
 from lstm_research.pieces import in_pieces, piece
 
@@ -109,7 +109,7 @@ def compiled(
 
     def run(carry: Tree, now: tuple[Steps, Masks]) -> tuple[Tree, Hiddens]:
         x, masks = now
-        zx = cell.drive(weights, x, masks, key)
+        zx = drives(cell, weights, x, masks, key)
         return loop(cell, weights, first, carry, zx, masks, reverse)
 
     length = x.shape[0]
