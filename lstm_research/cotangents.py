@@ -1,8 +1,9 @@
-"""Cotangents of a recurrence that need no loop: one product a matrix, from every step's dz.
+"""Cotangents of a recurrence without its loop: those of one step, and one product a matrix.
 
-What the backward passes of all engines share once dz is known::
+What engines with a backward of their own share: `back_step` goes back through a step, and once dz of
+every step is known,
 
-    dR_k = sum over t of  v_k,t^T dz_k,t
+    dR_k = sum over t of  v_k,t^T dz_k,t.
 """
 
 # JAX leaves types unknown in its own signatures:
@@ -18,6 +19,41 @@ from lstm_research.axes import Array, Tree
 from lstm_research.cell import Cell, Pre, Weights
 from lstm_research.masks import Masks, choose
 from lstm_research.precision import Precision, backwards, dot, narrow
+
+
+def back_step(
+    cell: Cell,
+    vectors: Weights,
+    turned: list[Array | None],
+    z: tuple[Pre, ...],
+    before: Tree,
+    d_carry: Tree,
+    d_h: Array,
+) -> tuple[Tree, dict[str, Array], tuple[Pre, ...]]:
+    """Return the cotangents of the carry before a step, of the vectors, and of its pre-activations."""
+
+    def after(p: dict[str, Array], z: tuple[Pre, ...], carry: Tree) -> tuple[Tree, Array]:
+        new = cell.update(vectors._replace(p=p), z, carry)
+        return new, cell.emit(new)
+
+    _, pull = jax.vjp(after, vectors.p, z, before)
+    d_p, dz, d_before = pull((d_carry, d_h))
+    dz = list(dz)
+    for k, stage in reversed(list(enumerate(cell.stages))):
+        back = turned[k]
+        if stage.read is None or back is None:
+            continue
+        _, pull = jax.vjp(
+            lambda p, z, c, read=stage.read: read(vectors._replace(p=p), z, c),
+            vectors.p,
+            z[:k],
+            before,
+        )
+        d_p_k, d_z_k, d_c_k = pull(product_back(columns(dz[k]), back, cell.precision))
+        d_p = jax.tree.map(jnp.add, d_p, d_p_k)
+        d_before = jax.tree.map(jnp.add, d_before, d_c_k)
+        dz[:k] = jax.tree.map(jnp.add, tuple(dz[:k]), d_z_k)
+    return d_before, d_p, tuple(dz)
 
 
 def product_back(dz: Array, turned: Array, precision: Precision = "float32") -> Array:

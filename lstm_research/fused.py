@@ -20,13 +20,7 @@ from jax import lax
 from lstm_research import newton, parallel
 from lstm_research.axes import Array, Hiddens, Lengths, Resets, Seed, Steps, Tree
 from lstm_research.cell import Cell, Pre, Weights, driven, step
-from lstm_research.cotangents import (
-    columns,
-    earlier,
-    product_back,
-    projected,
-    recurrent_gradients,
-)
+from lstm_research.cotangents import back_step, earlier, projected, recurrent_gradients
 from lstm_research.masks import Masks, choose
 from lstm_research.precision import Precision, backwards, narrow
 from lstm_research.unroll import Engine, Unroll, over_time, scan
@@ -185,41 +179,6 @@ def backward(
     d_r = recurrent_gradients(cell, vectors, weights.r, z, before, dz)
     d_p = {name: g.reshape(-1, *weights.p[name].shape).sum(0) for name, g in d_p.items()}
     return weights._replace(r=d_r, p=d_p), None, None, d_start, projected(cell, zx, dz), None
-
-
-def back_step(
-    cell: Cell,
-    vectors: Weights,
-    turned: list[Array | None],
-    z: tuple[Pre, ...],
-    before: Tree,
-    d_carry: Tree,
-    d_h: Array,
-) -> tuple[Tree, dict[str, Array], tuple[Pre, ...]]:
-    """Return the cotangents of the carry before a step, of the vectors, and of its pre-activations."""
-
-    def after(p: dict[str, Array], z: tuple[Pre, ...], carry: Tree) -> tuple[Tree, Array]:
-        new = cell.update(vectors._replace(p=p), z, carry)
-        return new, cell.emit(new)
-
-    _, pull = jax.vjp(after, vectors.p, z, before)
-    d_p, dz, d_before = pull((d_carry, d_h))
-    dz = list(dz)
-    for k, stage in reversed(list(enumerate(cell.stages))):
-        back = turned[k]
-        if stage.read is None or back is None:
-            continue
-        _, pull = jax.vjp(
-            lambda p, z, c, read=stage.read: read(vectors._replace(p=p), z, c),
-            vectors.p,
-            z[:k],
-            before,
-        )
-        d_p_k, d_z_k, d_c_k = pull(product_back(columns(dz[k]), back, cell.precision))
-        d_p = jax.tree.map(jnp.add, d_p, d_p_k)
-        d_before = jax.tree.map(jnp.add, d_before, d_c_k)
-        dz[:k] = jax.tree.map(jnp.add, tuple(dz[:k]), d_z_k)
-    return d_before, d_p, tuple(dz)
 
 
 recurrence.defvjp(forward, backward)

@@ -1,0 +1,336 @@
+"""A step of a cell, traced once and run block by block.
+
+A GPU kernel holds arrays whose sides are powers of two, and can neither cut nor join them; a cell is
+written on arrays in which blocks of `hidden` units lie side by side. Because no unit looks at another
+but through a product, every equation of a step is one of four kinds: element-wise (so it is done for
+each block), a cut or a join (so nothing is done), a number that is the same in all units of a block
+(so it is a constant of the program), or a product with a matrix (a sum of products of blocks). What
+is none of these is refused by name: `Unblockable`.
+
+The same holds for what `jax.vjp` makes of a step, so that no derivative is written by hand here
+either.
+"""
+
+# JAX leaves types unknown in its own signatures:
+# pyright: reportUnknownMemberType=false
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from lstm_research.axes import Array, Tree
+
+ROWS = 2  # of a batch while tracing; no equation depends on it
+
+ALIKE = {
+    "abs", "add", "add_any", "and", "ceil", "clamp", "convert_element_type", "copy", "cos", "div", "eq",
+    "exp", "exp2", "expm1", "floor", "ge", "gt", "integer_pow", "is_finite", "le", "log", "log1p",
+    "logistic", "lt", "max", "min", "mul", "ne", "neg", "not", "or", "pow", "rem", "rsqrt", "select_n",
+    "sign", "sin", "sqrt", "square", "sub", "tanh", "xor",
+}  # fmt: skip
+INSIDE = ("jaxpr", "call_jaxpr", "fun_jaxpr")  # where an equation keeps a function that it calls
+SAME = {"optimization_barrier", "sharding_constraint"}
+
+
+class Unblockable(ValueError):
+    """A step that cannot run block by block; the message says what stands in the way."""
+
+
+class Matrix(NamedTuple):
+    """A matrix as blocks, by what they read and what they write."""
+
+    blocks: tuple[tuple[Array, ...], ...]
+
+
+class Program(NamedTuple):
+    """A function of blocks without the equations that its outputs do not need."""
+
+    equations: tuple[Any, ...]
+    constants: tuple[tuple[Any, Any], ...]
+    inputs: tuple[Any, ...]
+    outputs: tuple[Any, ...]
+    used: tuple[bool, ...]  # by input: is it read at all
+    counts: tuple[int, ...]  # how many blocks each leaf of the function's output has
+    tree: Any  # of the function's output
+
+
+def count(leaf: Any, hidden: int) -> int:
+    """Return how many blocks lie side by side in an array; raise Unblockable where none fit."""
+    width = leaf.shape[-1] if leaf.ndim else 1
+    if width % hidden == 0:
+        return width // hidden
+    if width == 1:
+        return 1  # a number a row
+    raise Unblockable(f"an array of width {width} is in it, no multiple of hidden={hidden}")
+
+
+def program(
+    f: Callable[..., Tree], arguments: Sequence[Tree], matrices: Tree, hidden: int, wide: int
+) -> Program:
+    """Return `f(*arguments, matrices)` as a program on blocks of `wide` units, dead ones above hidden.
+
+    arguments: shapes with ROWS rows, or of single vectors or numbers; matrices: a tree of shapes. The
+    inputs of the program are the blocks of the arguments' leaves, in order, then those of the matrices,
+    row by row.
+    """
+    traced, shapes = jax.make_jaxpr(f, return_shape=True)(*arguments, matrices)
+    flat = jax.tree.leaves(list(arguments))
+    counts = [count(leaf, hidden) for leaf in flat]
+    grids = [(count(r.T, hidden), count(r, hidden)) for r in jax.tree.leaves(matrices)]
+    starts = list(jax.tree.leaves(matrices))
+
+    def run(*blocks: Array) -> list[Array]:
+        rest = list(blocks)
+        take: Callable[[int], tuple[Array, ...]] = lambda n: tuple(rest.pop(0) for _ in range(n))
+        values: list[Any] = [take(n) for n in counts]
+        values += [Matrix(tuple(take(columns) for _ in range(rows))) for rows, columns in grids]
+        made = evaluate(traced.jaxpr, traced.consts, values, partial(rule, hidden, wide))
+        parts = [blocks_of(value, leaf, hidden) for value, leaf in zip(made, outputs, strict=True)]
+        return [block for part in parts for block in part]
+
+    outputs, tree = jax.tree.flatten(shapes)
+    inputs = [
+        jax.ShapeDtypeStruct(block_shape(leaf, hidden, wide), leaf.dtype)
+        for leaf, n in zip(flat, counts, strict=True)
+        for _ in range(n)
+    ]
+    for r, (rows, columns) in zip(starts, grids, strict=True):
+        inputs += [jax.ShapeDtypeStruct((wide, wide), r.dtype)] * (rows * columns)
+    try:
+        small = jax.make_jaxpr(run)(*inputs)
+    except NotImplementedError as error:
+        raise Unblockable(str(error)) from None
+    return pruned(small, tuple(count(leaf, hidden) for leaf in outputs), tree)
+
+
+def block_shape(leaf: Any, hidden: int, wide: int) -> tuple[int, ...]:
+    """Return the shape of one block of a leaf."""
+    if leaf.ndim == 0:
+        return ()
+    rows = leaf.shape[0] if leaf.ndim > 1 else 1
+    return (rows, wide if leaf.shape[-1] % hidden == 0 else 1)
+
+
+def pruned(traced: Any, counts: tuple[int, ...], tree: Any) -> Program:
+    """Return the program of a flat jaxpr, without what no output needs."""
+    jaxpr = traced.jaxpr
+    needed = {var for var in jaxpr.outvars if not literal(var)}
+    kept: list[Any] = []
+    for equation in reversed(jaxpr.eqns):
+        if needed & set(equation.outvars):
+            kept.append(equation)
+            needed |= {var for var in equation.invars if not literal(var)}
+    used = tuple(var in needed for var in jaxpr.invars)
+    constants = tuple(zip(jaxpr.constvars, traced.consts, strict=True))
+    return Program(
+        tuple(reversed(kept)), constants, tuple(jaxpr.invars), tuple(jaxpr.outvars), used, counts, tree
+    )
+
+
+def call(
+    made: Program, inputs: Sequence[Any], replaced: dict[str, Callable[..., Array]] | None = None
+) -> Tree:
+    """Run a program; the leaves of what comes back are tuples of blocks.
+
+    An input that is not used may be anything. `replaced` holds other functions for primitives by name.
+    """
+    known: dict[Any, Any] = dict(made.constants) | dict(zip(made.inputs, inputs, strict=True))
+    read: Callable[[Any], Any] = lambda var: var.val if literal(var) else known[var]
+    for equation in made.equations:
+        values = [read(var) for var in equation.invars]
+        other = (replaced or {}).get(equation.primitive.name)
+        out = other(*values) if other else equation.primitive.bind(*values, **equation.params)
+        out = out if equation.primitive.multiple_results else [out]
+        known |= dict(zip(equation.outvars, out, strict=True))
+    blocks = iter([read(var) for var in made.outputs])
+    return jax.tree.unflatten(made.tree, [tuple(next(blocks) for _ in range(n)) for n in made.counts])
+
+
+def literal(var: Any) -> bool:
+    """Say whether an operand of an equation is a number written into it."""
+    return hasattr(var, "val")
+
+
+def evaluate(
+    jaxpr: Any, constants: Sequence[Any], inputs: Sequence[Any], rule: Callable[..., list[Any]]
+) -> list[Any]:
+    """Run a jaxpr whose values are NumPy arrays where they are known, else blocks or a Matrix."""
+    known: dict[Any, Any] = dict(zip(jaxpr.constvars, map(number, constants), strict=True))
+    known |= dict(zip(jaxpr.invars, inputs, strict=True))
+    read: Callable[[Any], Any] = lambda var: np.asarray(var.val) if literal(var) else known[var]
+    for equation in jaxpr.eqns:
+        values = [read(var) for var in equation.invars]
+        inner = next((equation.params[name] for name in INSIDE if name in equation.params), None)
+        if inner is not None:
+            body = getattr(inner, "jaxpr", inner)
+            out = evaluate(body, getattr(inner, "consts", ()), values, rule)
+        elif all(isinstance(value, np.ndarray) for value in values):
+            out = settled(equation, values)
+        else:
+            out = rule(equation, values)
+        known |= dict(zip(equation.outvars, out, strict=True))
+    return [read(var) for var in jaxpr.outvars]
+
+
+def number(value: Any) -> np.ndarray:
+    """Return a constant that a function closes over; refuse what is known only while running."""
+    if isinstance(value, jax.core.Tracer):
+        raise Unblockable(f"it closes over an array of shape {value.shape} that is not a weight")
+    return np.asarray(value)
+
+
+def settled(equation: Any, values: list[np.ndarray]) -> list[Any]:
+    """Return what an equation of numbers alone comes to."""
+    with jax.ensure_compile_time_eval():
+        out = equation.primitive.bind(*map(jnp.asarray, values), **equation.params)
+    return [np.asarray(each) for each in (out if equation.primitive.multiple_results else [out])]
+
+
+def blocks_of(value: Any, shape: Any, hidden: int) -> tuple[Any, ...]:
+    """Return a value as blocks; a known array must be one number in each."""
+    if not isinstance(value, np.ndarray):
+        return value
+    n = count(shape, hidden)
+    parts = np.split(value, n, -1) if value.ndim else [value]
+    if any(part.size and (part != part.flat[0]).any() for part in parts):
+        raise Unblockable("a constant in it differs between units")
+    return tuple(value.dtype.type(part.flat[0]) for part in parts)
+
+
+def rule(hidden: int, wide: int, equation: Any, values: list[Any]) -> list[Any]:
+    """Return the values of one equation, block by block."""
+    name, params = equation.primitive.name, equation.params
+    shapes = [var.aval for var in equation.invars]
+    if name in SAME:
+        return values
+    if name == "dot_general":
+        return [product(hidden, wide, equation, values)]
+    if any(isinstance(value, Matrix) for value in values):
+        if name == "convert_element_type" and values[0].blocks[0][0].dtype == params["new_dtype"]:
+            return values
+        raise Unblockable(f"{name} changes a recurrent matrix inside the loop")
+    parts = [blocks_of(v, shape, hidden) for v, shape in zip(values, shapes, strict=True)]
+    if name in ALIKE:
+        return [alike(equation, parts)]
+    if name in ("broadcast_in_dim", "reshape", "squeeze", "expand_dims"):
+        return [spread(parts[0], shapes[0], equation.outvars[0].aval, name)]
+    if name in MOVES:
+        return MOVES[name](hidden, params, shapes, parts)
+    raise Unblockable(f"{name} joins the units of a step")
+
+
+def alike(equation: Any, parts: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Do an element-wise equation for each block."""
+    total, made = max(map(len, parts)), []
+    for at in range(total):
+        now = [jnp.asarray(part[at if len(part) > 1 else 0]) for part in parts]
+        shape = jnp.broadcast_shapes(*(each.shape for each in now))
+        now = [each if each.shape == shape else lax.broadcast_in_dim(
+            each, shape, range(len(shape) - each.ndim, len(shape))) for each in now]  # fmt: skip
+        made.append(equation.primitive.bind(*now, **equation.params))
+    return tuple(made)
+
+
+def spread(part: tuple[Any, ...], before: Any, after: Any, name: str) -> tuple[Any, ...]:
+    """Give blocks another shape that leaves units where they are; rows are spread where they meet."""
+    old = before.shape[-1] if before.ndim else 1
+    new = after.shape[-1] if after.ndim else 1
+    if old == new and math.prod(before.shape[:-1]) in (1, math.prod(after.shape[:-1])):
+        return part
+    if old == 1 and name == "broadcast_in_dim" and len(part) == 1:
+        return part  # meets its blocks one by one, the same in each
+    raise Unblockable(f"{name} from {before.shape} to {after.shape} joins the units of a step")
+
+
+Move = Callable[[int, dict[str, Any], list[Any], list[tuple[Any, ...]]], list[Any]]
+
+
+def at(place: int, hidden: int) -> int:
+    """Return the number of the block that begins at a column."""
+    if place % hidden:
+        raise Unblockable(f"a cut at column {place} goes through a block of {hidden}")
+    return place // hidden
+
+
+def whole(part: tuple[Any, ...], shape: Any, hidden: int) -> tuple[Any, ...]:
+    """Return as many blocks as the shape has, also where one stands for all."""
+    return part if len(part) > 1 else part * count(shape, hidden)
+
+
+def cut(hidden: int, params: dict[str, Any], shapes: list[Any], parts: list[Any]) -> list[Any]:
+    """Slice along the last axis."""
+    (shape,), (part,) = shapes, parts
+    begin, end = params["start_indices"], params["limit_indices"]
+    if any(b or e != n for b, e, n in zip(begin[:-1], end[:-1], shape.shape[:-1], strict=True)):
+        raise Unblockable("slice cuts the batch")
+    return [whole(part, shape, hidden)[at(begin[-1], hidden) : at(end[-1], hidden)]]
+
+
+def split(hidden: int, params: dict[str, Any], shapes: list[Any], parts: list[Any]) -> list[Any]:
+    """Split along the last axis."""
+    if params["axis"] != shapes[0].ndim - 1:
+        raise Unblockable("split cuts the batch")
+    rest, made = whole(parts[0], shapes[0], hidden), []
+    for size in params["sizes"]:
+        made.append(rest[: at(size, hidden)])
+        rest = rest[at(size, hidden) :]
+    return made
+
+
+def join(hidden: int, params: dict[str, Any], shapes: list[Any], parts: list[Any]) -> list[Any]:
+    """Concatenate along the last axis."""
+    if params["dimension"] != shapes[0].ndim - 1:
+        raise Unblockable("concatenate joins rows of the batch")
+    pairs = zip(parts, shapes, strict=True)
+    return [tuple(block for part, shape in pairs for block in whole(part, shape, hidden))]
+
+
+def pad(hidden: int, params: dict[str, Any], shapes: list[Any], parts: list[Any]) -> list[Any]:
+    """Pad the last axis by blocks of one number: what the derivative of a cut does."""
+    *rows, (low, high, between) = params["padding_config"]
+    if any(any(row) for row in rows) or between:
+        raise Unblockable("pad changes the batch, or puts numbers between units")
+    part, (filler,) = whole(parts[0], shapes[0], hidden), parts[1]
+    return [(filler,) * at(low, hidden) + part + (filler,) * at(high, hidden)]
+
+
+MOVES: dict[str, Move] = {"slice": cut, "split": split, "concatenate": join, "pad": pad}
+
+
+def product(hidden: int, wide: int, equation: Any, values: list[Any]) -> tuple[Any, ...]:
+    """Multiply blocks with a matrix; dead units are never heard, whatever they hold."""
+    blocks, matrix = values
+    (sides, batch), dims = equation.params["dimension_numbers"], len(equation.invars[0].aval.shape)
+    if batch != ((), ()) or sides != ((dims - 1,), (0,)) or not isinstance(matrix, Matrix):
+        raise Unblockable("a product that is not one with a recurrent matrix is in it")
+    blocks = blocks_of(blocks, equation.invars[0].aval, hidden)
+    rows = matrix.blocks
+    dtype = rows[0][0].dtype
+    heard = [alive(jnp.asarray(block), hidden, wide).astype(dtype) for block in whole(
+        blocks, equation.invars[0].aval, hidden)]  # fmt: skip
+    kind = equation.outvars[0].aval.dtype
+    made: list[Any] = []
+    for column in range(len(rows[0])):
+        terms = [
+            lax.dot_general(block, row[column], (((1,), (0,)), ((), ())), preferred_element_type=kind)
+            for block, row in zip(heard, rows, strict=True)
+        ]
+        total = terms[0]
+        for term in terms[1:]:
+            total = total + term
+        made.append(total)
+    return tuple(made)
+
+
+def alive(block: Array, hidden: int, wide: int) -> Array:
+    """Return a block with zeros for the units above `hidden`."""
+    if hidden == wide:
+        return block
+    unit = lax.broadcasted_iota(jnp.int32, block.shape, 1)
+    return lax.select(unit < hidden, block, lax.full_like(block, 0))
