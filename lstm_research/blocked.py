@@ -16,7 +16,7 @@ either.
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -26,15 +26,17 @@ from jax import lax
 
 from lstm_research.axes import Array, Tree
 
-ROWS = 2  # of a batch while tracing; no equation depends on it
-
 ALIKE = {
     "abs", "add", "add_any", "and", "ceil", "clamp", "convert_element_type", "copy", "cos", "div", "eq",
     "exp", "exp2", "expm1", "floor", "ge", "gt", "integer_pow", "is_finite", "le", "log", "log1p",
     "logistic", "lt", "max", "min", "mul", "ne", "neg", "not", "or", "pow", "rem", "rsqrt", "select_n",
     "sign", "sin", "sqrt", "square", "sub", "tanh", "xor",
 }  # fmt: skip
-INSIDE = ("jaxpr", "call_jaxpr", "fun_jaxpr")  # where an equation keeps a function that it calls
+CALLS = {
+    "checkpoint", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "eval_jaxpr", "jit",
+    "pjit", "remat", "remat2",
+}  # fmt: skip
+INSIDE = ("jaxpr", "call_jaxpr", "fun_jaxpr")  # where such an equation keeps the function it calls
 SAME = {"optimization_barrier", "sharding_constraint"}
 
 
@@ -56,6 +58,7 @@ class Program(NamedTuple):
     inputs: tuple[Any, ...]
     outputs: tuple[Any, ...]
     used: tuple[bool, ...]  # by input: is it read at all
+    groups: tuple[int, ...]  # how many inputs belong to each argument of the function
     counts: tuple[int, ...]  # how many blocks each leaf of the function's output has
     tree: Any  # of the function's output
 
@@ -75,15 +78,14 @@ def program(
 ) -> Program:
     """Return `f(*arguments, matrices)` as a program on blocks of `wide` units, dead ones above hidden.
 
-    arguments: shapes with ROWS rows, or of single vectors or numbers; matrices: a tree of shapes. The
-    inputs of the program are the blocks of the arguments' leaves, in order, then those of the matrices,
-    row by row.
+    arguments: shapes `rows k*hidden` with the rows of the kernel, `k*hidden`, or of numbers; matrices:
+    a tree of shapes. The inputs of the program are the blocks of the arguments' leaves, in order, then
+    those of the matrices, row by row. Raises Unblockable.
     """
     traced, shapes = jax.make_jaxpr(f, return_shape=True)(*arguments, matrices)
     flat = jax.tree.leaves(list(arguments))
     counts = [count(leaf, hidden) for leaf in flat]
-    grids = [(count(r.T, hidden), count(r, hidden)) for r in jax.tree.leaves(matrices)]
-    starts = list(jax.tree.leaves(matrices))
+    grids = [tuple(side // hidden for side in r.shape) for r in jax.tree.leaves(matrices)]
 
     def run(*blocks: Array) -> list[Array]:
         rest = list(blocks)
@@ -91,8 +93,11 @@ def program(
         values: list[Any] = [take(n) for n in counts]
         values += [Matrix(tuple(take(columns) for _ in range(rows))) for rows, columns in grids]
         made = evaluate(traced.jaxpr, traced.consts, values, partial(rule, hidden, wide))
-        parts = [blocks_of(value, leaf, hidden) for value, leaf in zip(made, outputs, strict=True)]
-        return [block for part in parts for block in part]
+        return [
+            lax.convert_element_type(filled(block, block_shape(leaf, hidden, wide)), leaf.dtype)
+            for value, leaf in zip(made, outputs, strict=True)
+            for block in whole(blocks_of(value, leaf, hidden), leaf, hidden)
+        ]
 
     outputs, tree = jax.tree.flatten(shapes)
     inputs = [
@@ -100,13 +105,15 @@ def program(
         for leaf, n in zip(flat, counts, strict=True)
         for _ in range(n)
     ]
-    for r, (rows, columns) in zip(starts, grids, strict=True):
+    for r, (rows, columns) in zip(jax.tree.leaves(matrices), grids, strict=True):
         inputs += [jax.ShapeDtypeStruct((wide, wide), r.dtype)] * (rows * columns)
     try:
         small = jax.make_jaxpr(run)(*inputs)
     except NotImplementedError as error:
         raise Unblockable(str(error)) from None
-    return pruned(small, tuple(count(leaf, hidden) for leaf in outputs), tree)
+    groups = [sum(count(leaf, hidden) for leaf in jax.tree.leaves(each)) for each in arguments]
+    groups.append(sum(rows * columns for rows, columns in grids))
+    return pruned(small, tuple(groups), tuple(count(leaf, hidden) for leaf in outputs), tree)
 
 
 def block_shape(leaf: Any, hidden: int, wide: int) -> tuple[int, ...]:
@@ -117,7 +124,7 @@ def block_shape(leaf: Any, hidden: int, wide: int) -> tuple[int, ...]:
     return (rows, wide if leaf.shape[-1] % hidden == 0 else 1)
 
 
-def pruned(traced: Any, counts: tuple[int, ...], tree: Any) -> Program:
+def pruned(traced: Any, groups: tuple[int, ...], counts: tuple[int, ...], tree: Any) -> Program:
     """Return the program of a flat jaxpr, without what no output needs."""
     jaxpr = traced.jaxpr
     needed = {var for var in jaxpr.outvars if not literal(var)}
@@ -127,16 +134,17 @@ def pruned(traced: Any, counts: tuple[int, ...], tree: Any) -> Program:
             kept.append(equation)
             needed |= {var for var in equation.invars if not literal(var)}
     used = tuple(var in needed for var in jaxpr.invars)
-    constants = tuple(zip(jaxpr.constvars, traced.consts, strict=True))
+    constants = tuple(zip(jaxpr.constvars, map(number, traced.consts), strict=True))
     return Program(
-        tuple(reversed(kept)), constants, tuple(jaxpr.invars), tuple(jaxpr.outvars), used, counts, tree
-    )
+        tuple(reversed(kept)), constants, tuple(jaxpr.invars), tuple(jaxpr.outvars), used, groups, counts,
+        tree,
+    )  # fmt: skip
 
 
 def call(
     made: Program, inputs: Sequence[Any], replaced: dict[str, Callable[..., Array]] | None = None
-) -> Tree:
-    """Run a program; the leaves of what comes back are tuples of blocks.
+) -> list[Any]:
+    """Run a program; return the blocks of all leaves in order.
 
     An input that is not used may be anything. `replaced` holds other functions for primitives by name.
     """
@@ -148,8 +156,7 @@ def call(
         out = other(*values) if other else equation.primitive.bind(*values, **equation.params)
         out = out if equation.primitive.multiple_results else [out]
         known |= dict(zip(equation.outvars, out, strict=True))
-    blocks = iter([read(var) for var in made.outputs])
-    return jax.tree.unflatten(made.tree, [tuple(next(blocks) for _ in range(n)) for n in made.counts])
+    return [read(var) for var in made.outputs]
 
 
 def literal(var: Any) -> bool:
@@ -163,11 +170,13 @@ def evaluate(
     """Run a jaxpr whose values are NumPy arrays where they are known, else blocks or a Matrix."""
     known: dict[Any, Any] = dict(zip(jaxpr.constvars, map(number, constants), strict=True))
     known |= dict(zip(jaxpr.invars, inputs, strict=True))
-    read: Callable[[Any], Any] = lambda var: np.asarray(var.val) if literal(var) else known[var]
+    read: Callable[[Any], Any] = lambda var: (
+        np.asarray(var.val, var.aval.dtype) if literal(var) else known[var]
+    )
     for equation in jaxpr.eqns:
         values = [read(var) for var in equation.invars]
-        inner = next((equation.params[name] for name in INSIDE if name in equation.params), None)
-        if inner is not None:
+        if equation.primitive.name in CALLS:
+            inner = next(equation.params[name] for name in INSIDE if name in equation.params)
             body = getattr(inner, "jaxpr", inner)
             out = evaluate(body, getattr(inner, "consts", ()), values, rule)
         elif all(isinstance(value, np.ndarray) for value in values):
@@ -227,14 +236,20 @@ def rule(hidden: int, wide: int, equation: Any, values: list[Any]) -> list[Any]:
 
 def alike(equation: Any, parts: list[tuple[Any, ...]]) -> tuple[Any, ...]:
     """Do an element-wise equation for each block."""
-    total, made = max(map(len, parts)), []
-    for at in range(total):
-        now = [jnp.asarray(part[at if len(part) > 1 else 0]) for part in parts]
-        shape = jnp.broadcast_shapes(*(each.shape for each in now))
-        now = [each if each.shape == shape else lax.broadcast_in_dim(
-            each, shape, range(len(shape) - each.ndim, len(shape))) for each in now]  # fmt: skip
-        made.append(equation.primitive.bind(*now, **equation.params))
+    made: list[Any] = []
+    for at in range(max(map(len, parts))):
+        now = [part[at if len(part) > 1 else 0] for part in parts]
+        shape = np.broadcast_shapes(*(each.shape for each in now))
+        made.append(equation.primitive.bind(*(filled(x, shape) for x in now), **equation.params))
     return tuple(made)
+
+
+def filled(block: Any, shape: tuple[int, ...]) -> Any:
+    """Return a block with its number, or its numbers a row or a unit, in all places of a shape."""
+    if block.shape == shape:
+        return block
+    dims = range(len(shape) - block.ndim, len(shape))
+    return lax.broadcast_in_dim(block, shape, tuple(dims))
 
 
 def spread(part: tuple[Any, ...], before: Any, after: Any, name: str) -> tuple[Any, ...]:
@@ -251,7 +266,7 @@ def spread(part: tuple[Any, ...], before: Any, after: Any, name: str) -> tuple[A
 Move = Callable[[int, dict[str, Any], list[Any], list[tuple[Any, ...]]], list[Any]]
 
 
-def at(place: int, hidden: int) -> int:
+def block_at(place: int, hidden: int) -> int:
     """Return the number of the block that begins at a column."""
     if place % hidden:
         raise Unblockable(f"a cut at column {place} goes through a block of {hidden}")
@@ -269,7 +284,7 @@ def cut(hidden: int, params: dict[str, Any], shapes: list[Any], parts: list[Any]
     begin, end = params["start_indices"], params["limit_indices"]
     if any(b or e != n for b, e, n in zip(begin[:-1], end[:-1], shape.shape[:-1], strict=True)):
         raise Unblockable("slice cuts the batch")
-    return [whole(part, shape, hidden)[at(begin[-1], hidden) : at(end[-1], hidden)]]
+    return [whole(part, shape, hidden)[block_at(begin[-1], hidden) : block_at(end[-1], hidden)]]
 
 
 def split(hidden: int, params: dict[str, Any], shapes: list[Any], parts: list[Any]) -> list[Any]:
@@ -278,8 +293,8 @@ def split(hidden: int, params: dict[str, Any], shapes: list[Any], parts: list[An
         raise Unblockable("split cuts the batch")
     rest, made = whole(parts[0], shapes[0], hidden), []
     for size in params["sizes"]:
-        made.append(rest[: at(size, hidden)])
-        rest = rest[at(size, hidden) :]
+        made.append(rest[: block_at(size, hidden)])
+        rest = rest[block_at(size, hidden) :]
     return made
 
 
@@ -297,7 +312,7 @@ def pad(hidden: int, params: dict[str, Any], shapes: list[Any], parts: list[Any]
     if any(any(row) for row in rows) or between:
         raise Unblockable("pad changes the batch, or puts numbers between units")
     part, (filler,) = whole(parts[0], shapes[0], hidden), parts[1]
-    return [(filler,) * at(low, hidden) + part + (filler,) * at(high, hidden)]
+    return [(filler,) * block_at(low, hidden) + part + (filler,) * block_at(high, hidden)]
 
 
 MOVES: dict[str, Move] = {"slice": cut, "split": split, "concatenate": join, "pad": pad}
@@ -309,22 +324,16 @@ def product(hidden: int, wide: int, equation: Any, values: list[Any]) -> tuple[A
     (sides, batch), dims = equation.params["dimension_numbers"], len(equation.invars[0].aval.shape)
     if batch != ((), ()) or sides != ((dims - 1,), (0,)) or not isinstance(matrix, Matrix):
         raise Unblockable("a product that is not one with a recurrent matrix is in it")
-    blocks = blocks_of(blocks, equation.invars[0].aval, hidden)
-    rows = matrix.blocks
-    dtype = rows[0][0].dtype
-    heard = [alive(jnp.asarray(block), hidden, wide).astype(dtype) for block in whole(
-        blocks, equation.invars[0].aval, hidden)]  # fmt: skip
-    kind = equation.outvars[0].aval.dtype
+    shape, kind = equation.invars[0].aval, equation.outvars[0].aval.dtype
+    blocks = whole(blocks_of(blocks, shape, hidden), shape, hidden)
+    heard = [alive(filled(block, (shape.shape[0], wide)), hidden, wide) for block in blocks]
     made: list[Any] = []
-    for column in range(len(rows[0])):
+    for column in zip(*matrix.blocks, strict=True):
         terms = [
-            lax.dot_general(block, row[column], (((1,), (0,)), ((), ())), preferred_element_type=kind)
-            for block, row in zip(heard, rows, strict=True)
+            lax.dot_general(v, r, (((1,), (0,)), ((), ())), preferred_element_type=kind)
+            for v, r in zip(heard, column, strict=True)
         ]
-        total = terms[0]
-        for term in terms[1:]:
-            total = total + term
-        made.append(total)
+        made.append(reduce(lax.add, terms))
     return tuple(made)
 
 
@@ -333,4 +342,4 @@ def alive(block: Array, hidden: int, wide: int) -> Array:
     if hidden == wide:
         return block
     unit = lax.broadcasted_iota(jnp.int32, block.shape, 1)
-    return lax.select(unit < hidden, block, lax.full_like(block, 0))
+    return lax.select(lax.lt(unit, lax.full_like(unit, hidden)), block, lax.full_like(block, 0))
