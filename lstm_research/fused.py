@@ -17,9 +17,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lstm_research import newton, parallel
+from lstm_research import fused_gpu, newton, parallel
 from lstm_research.axes import Array, Hiddens, Lengths, Resets, Seed, Steps, Tree
-from lstm_research.cell import Cell, Pre, Weights, driven, step
+from lstm_research.cell import Cell, Pre, Weights, driven, sizes, step
 from lstm_research.cotangents import back_step, earlier, projected, recurrent_gradients
 from lstm_research.masks import Masks, choose
 from lstm_research.precision import Precision, backwards, narrow
@@ -48,21 +48,25 @@ def unroll(
     their inputs are. `key` turns on the noise of a cell that has any (zoneout, dropout); without it the
     call is a test. `engine`: "fused" (its own backward), "scan" (autodiff of `lax.scan`), "parallel"
     (all steps at once, where the recurrence is linear in its state), "newton" (all steps at once by
-    iteration, where no matrix joins the units), "auto" = parallel where that can be, else fused.
+    iteration, where no matrix joins the units), "pallas" (one GPU kernel a direction, `fused_gpu.py`;
+    slowly, anywhere), "auto" = parallel where that can be, else pallas where a GPU's kernel can hold the
+    cell, else fused.
     `precision`: what the operands of x W and v R are rounded to; sums stay float32 (`precision.py`).
     Raises ValueError where shapes do not belong together or the engine cannot serve the cell.
     """
     if precision not in get_args(Precision):
         raise ValueError(f"precision={precision!r} is not one of {', '.join(get_args(Precision))}")
     cell = cell._replace(precision=precision)
-    run = chosen(cell, engine)
+    run = chosen(cell, engine, sizes(cell, weights)[1])
     return over_time(run, cell, weights, carry, x, lengths, resets, reverse, key)
 
 
-def chosen(cell: Cell, engine: Engine) -> Unroll:
+def chosen(cell: Cell, engine: Engine, hidden: int) -> Unroll:
     """Return the loop that serves a cell; raise ValueError where the engine asked for cannot."""
     if engine == "auto":
-        return loop if cell.linear is None else parallel.loop
+        if cell.linear is not None:
+            return parallel.loop
+        return fused_gpu.loop if fused_gpu.suits(cell, hidden) else loop
     if engine not in ENGINES:
         raise ValueError(f"engine={engine!r} is not one of auto, {', '.join(sorted(ENGINES))}")
     if engine == "parallel" and cell.linear is None:
@@ -73,6 +77,8 @@ def chosen(cell: Cell, engine: Engine) -> Unroll:
         raise ValueError(
             "engine='newton' needs units that no recurrent matrix joins; this cell has one"
         )
+    if engine == "pallas" and (reason := fused_gpu.refusal(cell, hidden)):
+        raise ValueError(f"engine='pallas' cannot hold this cell in a kernel: {reason}")
     return ENGINES[engine]
 
 
@@ -188,4 +194,5 @@ ENGINES: dict[str, Unroll] = {
     "fused": loop,
     "parallel": parallel.loop,
     "newton": newton.loop,
+    "pallas": fused_gpu.loop,
 }

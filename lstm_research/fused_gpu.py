@@ -7,12 +7,13 @@ cell, `cell.step` and `cotangents.back_step`, traced into the kernel block by bl
 that every variant that can be traced has its kernel, with lengths, resets and reverse. Weight
 gradients are one product a matrix after the launch, as in `fused.py`.
 
-The forward kernel writes the carries and the pre-activations z, which the backward kernel reads.
-Recomputing z there would save the writing of z, 4 H numbers a step of an LSTM, but needs R in both
-orientations on the chip and one more product in every step; while the batch fills few of a GPU's
-multiprocessors, a step waits for its products and not for memory (64 rows of H = 128 move 0.26 MB in
-a step that takes at least 0.4 us, of which memory is 0.06 us). Computing z again by one product over
-all steps moves more than it saves. Inputs of the next step are read before the products of this one.
+The forward kernel writes the carries alone. The backward kernel needs the pre-activations z: they
+are computed again for all steps at once, since the carries are known, by `cell.step` on whole arrays
+before its launch. Writing them in the forward kernel would move fewer bytes (4 H numbers a step of an
+LSTM written and read; again: zx and h read, z written and read), but a step does not wait for memory,
+it waits for itself: 64 rows of H = 128 move 0.26 MB a step, 0.06 us of a step of about 1 us, while
+each block that it writes passes through shared memory, between two barriers. Nor does a call without
+a backward pass pay for z. Inputs of the next step are read before the products of this one.
 
 All arithmetic but the products keeps the precision of the arrays. Sides are padded to powers of two:
 dead units are heard by no product, dead rows are cut off before any sum over rows.
@@ -39,9 +40,10 @@ import jax.numpy as jnp
 
 from lstm_research import kernel
 from lstm_research.axes import Array, Hiddens, Tree
-from lstm_research.blocked import Program, Unblockable, count, program
-from lstm_research.cell import Cell, Pre, Weights, driven, drives, sizes, step
-from lstm_research.cotangents import back_step, earlier, projected, recurrent_gradients
+from lstm_research.blockwise import Unblockable, count
+from lstm_research.cell import Cell, Weights, driven, drives, sizes, step
+from lstm_research.cotangents import earlier, projected, recurrent_gradients
+from lstm_research.kernel_step import backward_program, forward_program
 from lstm_research.masks import Masks
 from lstm_research.padding import Fit, power
 from lstm_research.precision import backwards, narrow
@@ -66,8 +68,8 @@ def loop(
 ) -> tuple[Tree, Hiddens]:  # fmt: skip
     """Run the recurrence; the same signature as `unroll.scan`.
 
-    interpret: run the kernels as plain JAX; None: where there is no GPU. Raises ValueError with the
-    reason where the cell cannot run block by block.
+    interpret: run the kernels as plain JAX; None: where there is no GPU. Raises Unblockable, a
+    ValueError, where the cell cannot run block by block.
     """
     interpret = jax.default_backend() != "gpu" if interpret is None else interpret
     hidden, batch = sizes(cell, weights)[1], jax.tree.leaves(carry)[0].shape[:-1]
@@ -76,17 +78,9 @@ def loop(
     flat = partial(reshaped, (math.prod(batch),), len(batch))
     inside = weights._replace(w=None, b=None, row=None, m=None)
     data = (inside, weights.row, flat(0, first), flat(0, carry), flat(1, zx), flat(1, masks))
-    try:
-        last, h = headed(Shape(cell, hidden, reverse, interpret), *data)
-    except Unblockable as error:
-        raise ValueError(refusal(str(error))) from None
+    last, h = headed(Shape(cell, hidden, reverse, interpret), *data)
     back = partial(reshaped, batch, 1)
     return back(0, last), back(1, h)
-
-
-def refusal(reason: str) -> str:
-    """Return what a user reads where a cell has no kernel."""
-    return f"engine='pallas' cannot hold this cell in a kernel: {reason}; use engine='fused'"
 
 
 def reshaped(batch: tuple[int, ...], axes: int, skipped: int, tree: Tree) -> Tree:
@@ -156,7 +150,6 @@ class Saved(NamedTuple):
     zx: Tree
     masks: Masks
     carries: Tree
-    z: tuple[Pre, ...]  # without `driven`, which is a part of zx
 
 
 def forward(
@@ -165,7 +158,7 @@ def forward(
     """Launch the forward kernel."""
     cell, fit = shape.cell, fitted(shape, carry)
     matrices = jax.tree.map(lambda r: narrow(r, cell.precision), weights.r)
-    made = forward_program(shape, carry, zx, (weights.p, row), matrices)
+    made = forward_program(cell, shape.hidden, ROWS, carry, zx, (weights.p, row), matrices)
     out = kernel.forward(
         plan(shape, zx),
         made,
@@ -176,12 +169,12 @@ def forward(
         fit.vectors((weights.p, row)),
         fit.matrices(matrices),
     )
-    carries, z = jax.tree.unflatten(made.tree, fit.back(out))
+    carries = jax.tree.unflatten(made.tree, fit.back(out))
     h = cell.emit(carries)
     if masks.valid is not None:
         h = jnp.where(masks.valid, h, 0)
     last = jax.tree.map(lambda leaf: leaf[0 if shape.reverse else -1], carries)
-    return (last, h), Saved(weights, row, first, carry, zx, masks, carries, z)
+    return (last, h), Saved(weights, row, first, carry, zx, masks, carries)
 
 
 def backward(
@@ -189,10 +182,14 @@ def backward(
 ) -> tuple[Weights, None, None, Tree, Tree, None]:
     """Launch the backward kernel; then one product a matrix."""
     cell, (d_last, d_h) = shape.cell, cotangents
-    weights, row, zx, z, masks = saved.weights, saved.row, saved.zx, saved.z, saved.masks
+    weights, row, zx, masks = saved.weights, saved.row, saved.zx, saved.masks
     fit, back = fitted(shape, d_last), backwards(cell.precision)
+    before = earlier(saved.carries, saved.start, saved.first, masks, shape.reverse)
+    whole = jax.vmap(partial(step, cell, weights._replace(row=row)))  # over time
+    z = tuple(pre._replace(driven=None) for pre in whole(zx, before)[1])
     turned = tuple(None if r is None else narrow(r.T, back) for r in weights.r)
-    made = backward_program(shape, (z, zx, d_last, d_last, d_h), (weights.p, row), turned)
+    data = (z, zx, d_last, d_last, d_h)
+    made = backward_program(cell, shape.hidden, ROWS, data, (weights.p, row), turned)
     d_start, d_p, dz = kernel.backward(
         plan(shape, zx),
         made,
@@ -207,7 +204,6 @@ def backward(
     d_start, d_p, dz = jax.tree.unflatten(made.tree, fit.back([*d_start, *d_p, *dz]))
     alone = [pair[1] for pair in driven(cell, zx)]
     z = tuple(pre._replace(driven=x) for pre, x in zip(z, alone, strict=True))
-    before = earlier(saved.carries, saved.start, saved.first, masks, shape.reverse)
     vectors = weights._replace(r=None, row=row)
     d_r = recurrent_gradients(cell, vectors, weights.r, z, before, dz)
     d_p = {name: g.sum(0).reshape(weights.p[name].shape) for name, g in d_p.items()}
@@ -240,64 +236,54 @@ def dtype(tree: Tree) -> Any:
     return jax.tree.leaves(tree)[0].dtype
 
 
-def slices(tree: Tree) -> Tree:
-    """Return the shapes of arrays in one step of one program of the grid."""
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((ROWS, leaf.shape[-1]), leaf.dtype), tree)
-
-
-def forward_program(
-    shape: Shape, carry: Tree, zx: Tree, vectors: Tree, matrices: tuple[Any, ...]
-) -> Program:
-    """Return a step on blocks: (carry after it, its z without `driven`)."""
-
-    def f(zx: Tree, carry: Tree, vectors: Tree, matrices: Tree) -> Tree:
-        p, row = vectors
-        after, z = step(shape.cell, Weights(None, None, matrices, p, row), zx, carry)
-        return after, tuple(pre._replace(driven=None) for pre in z)
-
-    arguments = (slices(zx), slices(carry), vectors)
-    return program(f, arguments, matrices, shape.hidden, power(shape.hidden))
-
-
-def backward_program(
-    shape: Shape, data: tuple[Tree, ...], vectors: Tree, turned: tuple[Any, ...]
-) -> Program:
-    """Return the way back through a step on blocks: cotangents of the carry before it, of p, of z.
-
-    data: z, zx, carry, and the cotangents of carry and h.
-    """
-    cell = shape.cell
-
-    def f(
-        z: tuple[Pre, ...], zx: Tree, before: Tree, d_carry: Tree, d_h: Array, vectors: Tree,
-        turned: Tree,
-    ) -> Tree:  # fmt: skip
-        p, row = vectors
-        spread = {name: jnp.broadcast_to(v, (ROWS, *v.shape)) for name, v in p.items()}
-        alone = [pair[1] for pair in driven(cell, zx)]
-        z = tuple(pre._replace(driven=x) for pre, x in zip(z, alone, strict=True))
-        inside = Weights(None, None, None, spread, row)  # pyright: ignore[reportArgumentType]
-        return back_step(cell, inside, list(turned), z, before, d_carry, d_h)
-
-    arguments = (*map(slices, data), vectors)
-    return program(f, arguments, turned, shape.hidden, power(shape.hidden))
-
-
 @cache
 def unserved(cell: Cell, hidden: int) -> str | None:
-    """Return why a cell cannot run in a kernel, None where it can."""
+    """Return why a cell of this width cannot run in a kernel, None where it can."""
     try:
-        weights = jax.eval_shape(lambda key: cell.init(key, 2, hidden), jax.random.key(0))
-        carry = jax.eval_shape(lambda: cell.start((ROWS,), hidden))
-        x = jax.ShapeDtypeStruct((1, ROWS, 2), dtype(carry))
-        data = jax.eval_shape(
-            lambda weights, x: drives(cell, weights, x, Masks(None, None), None), weights, x
-        )
-        run = partial(loop, cell, reverse=False, interpret=True)
-        jax.eval_shape(
-            jax.grad(lambda w, c, zx: run(w, None, c, zx, Masks(None, None))[1].sum(), (0, 1, 2)),
-            *(weights._replace(row=None), carry, data),
-        )
+        jax.eval_shape(*trial(cell, hidden))
     except ValueError as error:
         return str(error)
     return None
+
+
+def trial(cell: Cell, hidden: int) -> tuple[Any, ...]:
+    """Return a call, and the shapes of its arguments, that goes forward and back through a step."""
+    weights, carry = jax.eval_shape(
+        lambda key: (cell.init(key, 2, hidden), cell.start((1,), hidden)), jax.random.key(0)
+    )
+    x = jax.ShapeDtypeStruct((1, 1, 2), dtype(carry))
+
+    def run(weights: Weights, carry: Tree, x: Array, row: Tree) -> Array:
+        weights, masks = weights._replace(row=row), Masks(None, None)
+        zx = drives(cell, weights, x, masks, None)
+        return loop(cell, weights, None, carry, zx, masks, False, interpret=True)[1].sum()
+
+    return jax.grad(run, (0, 1, 2)), weights._replace(row=None), carry, x, weights.row
+
+
+def fits(cell: Cell, hidden: int) -> bool:
+    """Say whether the recurrent matrices stay on one multiprocessor beside the rest of a step."""
+    weights = jax.eval_shape(lambda key: cell.init(key, 2, hidden), jax.random.key(0))
+    size = 0
+    for r in jax.tree.leaves(weights.r):
+        each = hidden if r.ndim == 2 else r.shape[-1]
+        size += r.size // (r.shape[0] if r.ndim == 4 else 1) // each**2 * power(each) ** 2
+    return size * jnp.dtype(cell.precision).itemsize <= ROOM
+
+
+def refusal(cell: Cell, hidden: int) -> str | None:
+    """Return why engine='pallas' cannot run a cell here and what can, None where it can."""
+    if reason := unserved(cell, hidden):
+        return f"{reason}; use engine='fused'"
+    if jax.default_backend() == "gpu" and not fits(cell, hidden):
+        return (
+            f"its recurrent matrices of hidden={hidden} take more than {ROOM // 1024} KiB in "
+            f"{cell.precision}; use engine='fused', or precision='bfloat16' where that halves them"
+        )
+    return None
+
+
+def suits(cell: Cell, hidden: int) -> bool:
+    """Say whether `auto` takes the kernels: on a GPU, where they hold the cell and its matrices."""
+    able = jax.default_backend() == "gpu" and kernel.triton is not None and not cell.noisy
+    return able and unserved(cell, hidden) is None and fits(cell, hidden)

@@ -22,7 +22,8 @@ from jax import lax
 from jax.experimental import pallas as pl
 
 from lstm_research.axes import Array, Tree
-from lstm_research.blocked import Program, call, filled
+from lstm_research.blocked import Program, call
+from lstm_research.blockwise import filled
 from lstm_research.masks import Masks
 
 try:  # absent where Pallas was built for other machines
@@ -116,7 +117,7 @@ def forward_kernel(
     plan: Launch, made: Program, zx: Refs, masks: Masks, carry: Refs, first: Refs, vectors: Refs,
     matrices: Refs, out: Refs,
 ) -> None:  # fmt: skip
-    """Run `step` from the first step to the last; write carries and pre-activations of each."""
+    """Run a step from the first to the last; write the carry after each."""
     of_zx, of_carry, of_vectors, of_matrices = parts(made)
     every = [True] * len(of_carry[0])
     fixed = [*read(vectors, *of_vectors), *read(matrices, *of_matrices)]
@@ -132,10 +133,9 @@ def forward_kernel(
         ahead = fetch(jnp.minimum(s + 1, plan.steps - 1))
         if fresh is not None:
             before = pick(fresh, read(first, of_carry[0], every), before)
-        done = call(made, [*now, *before, *fixed], replaced(plan))
-        after = done[: len(before)]
+        after = call(made, [*now, *before, *fixed], replaced(plan))
         after = after if valid is None else pick(valid, after, before)
-        write(out, [*after, *done[len(before) :]], place(s))
+        write(out, after, place(s))
         return after, ahead
 
     lax.fori_loop(0, plan.steps, body, (read(carry, of_carry[0], every), fetch(0)))
@@ -240,7 +240,7 @@ def forward(
     plan: Launch, made: Program, zx: Tree, masks: Masks, carry: Tree, first: Tree, vectors: Tree,
     matrices: Tree,
 ) -> Tree:  # fmt: skip
-    """Return what every step's program returned, `time rows width` each."""
+    """Return the leaves of the carry after every step, `time rows width` each."""
     batch = carry[0].shape[0]
     out = [jax.ShapeDtypeStruct((plan.steps, batch, width), dtype) for width, dtype in leaves(made)]
     return launch(

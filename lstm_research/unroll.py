@@ -20,7 +20,7 @@ from lstm_research.cell import Cell, Weights, drives, project, sizes, step
 from lstm_research.masks import Masks, choose, clean, layout
 from lstm_research.pieces import in_pieces, piece
 
-Engine = Literal["auto", "scan", "fused", "parallel", "newton"]
+Engine = Literal["auto", "scan", "fused", "parallel", "newton", "pallas"]
 Unroll = Callable[..., tuple[Tree, Hiddens]]
 
 
