@@ -22,8 +22,8 @@ from lstm_research.axes import Array
 ALIKE = {
     "abs", "add", "add_any", "and", "ceil", "clamp", "convert_element_type", "copy", "cos", "div", "eq",
     "exp", "exp2", "expm1", "floor", "ge", "gt", "integer_pow", "is_finite", "le", "log", "log1p",
-    "logistic", "lt", "max", "min", "mul", "ne", "neg", "not", "or", "pow", "rem", "rsqrt", "select_n",
-    "sign", "sin", "sqrt", "square", "sub", "tanh", "xor",
+    "logistic", "lt", "max", "min", "mul", "ne", "neg", "not", "one_minus_square", "or", "pow", "rem",
+    "rsqrt", "select_n", "sign", "sin", "sqrt", "square", "sub", "tanh", "xor",
 }  # fmt: skip
 SAME = {"optimization_barrier", "sharding_constraint"}
 

@@ -70,7 +70,7 @@ def test_what_no_output_needs_is_neither_computed_nor_read():
         (lambda x, _: jnp.cumsum(x, -1), "cumsum joins the units"),
         (lambda x, _: x[:, 1 : 1 + HIDDEN], "goes through a block"),
         (lambda x, _: x * jnp.arange(2.0 * HIDDEN), "differs between units"),
-        (lambda x, _: x @ x.T @ x, "not one with a recurrent matrix"),
+        (lambda x, _: jnp.einsum("rk,sk->rs", x, x), "not one with a recurrent matrix"),
         (lambda x, r: x @ (2 * r), "mul changes a recurrent matrix"),
     ],
 )

@@ -83,7 +83,7 @@ def test_a_pack_of_runs_is_an_axis_of_the_kernel(float64):
     agree(packed(*pack), alone(*pack))
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
 def test_kernels_round_the_operands_of_their_products(precision):
     """Sums in another order may round the other way at the next product: 1/256 of a part."""
     cell = SPECS["lstm"].build()
@@ -169,7 +169,7 @@ def test_a_training_step_is_two_launches_on_a_gpu(setting):
 
 def test_a_cell_whose_units_look_at_each_other_is_refused_with_the_reason():
     for name, reason in {
-        "onlstm": "joins the units",
+        "onlstm": "goes through a block",
         "fastgrnn": "joins the units",
         "mogrifier": "multiple of hidden",
         "lstmp": "multiple of hidden",

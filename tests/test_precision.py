@@ -1,16 +1,24 @@
 """Rounded operands: what a product of them is, and that nothing else is rounded."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 from agreement import agree
 from contract import FAST, problem
 from test_cells import SPECS
 
 from lstm_research import config
 from lstm_research.fused import unroll
+from lstm_research.gated import GateSpec
+from lstm_research.network import NetworkSpec
+from lstm_research.optimizer import OptimizerSpec
 from lstm_research.precision import dot
+from lstm_research.program import Budget, Program
+from lstm_research.tasks.adding import Adding
 
 NARROW = pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 A, B = (np.random.default_rng(0).normal(size=shape).astype("f4") for shape in ((3, 5, 7), (7, 4)))
@@ -117,3 +125,31 @@ def test_the_hash_of_a_run_from_before_there_was_a_choice_stays():
     assert named.resolved()["network"]["precision"] == "bfloat16"
     with pytest.raises(config.ConfigError, match="bfloat16"):
         config.build(plain | {"network": {"precision": "bfloat1"}})
+
+
+def curves(precision: str, seeds: int = 5, steps: int = 300) -> np.ndarray:
+    """Return the training losses of a tiny run, a row a seed."""
+    task = dataclasses.replace(Adding(length=10, held_out=20).build(), success=None)
+    network = NetworkSpec(hidden=16, precision=precision)
+    budget = Budget(steps=steps, batch=16, evaluate_every=steps)
+    made, found = Program(GateSpec(), network, task, OptimizerSpec(rate=0.01), budget), []
+    for seed in range(seeds):
+        state, losses = made.begin(jnp.int32(seed)), []
+        for _ in range(0, steps, made.call):
+            state, now, _ = made.advance(state, task.data, jnp.int32(seed), jnp.int32(made.call))
+            losses.append(np.asarray(now))
+        found.append(np.concatenate(losses))
+    return np.stack(found)
+
+
+@pytest.mark.slow
+@NARROW
+def test_loss_curves_of_five_seeds_lie_inside_the_float32_interval(precision):
+    """Means over windows of 50 steps: that of the narrow runs lies in the 95 % interval of float32."""
+    windows = lambda losses: losses.reshape(len(losses), -1, 50).mean(-1)
+    exact, narrow = windows(curves("float32")), windows(curves(precision))
+    middle = exact.mean(0)
+    reach = scipy.stats.t.ppf(0.975, len(exact) - 1) * exact.std(0, ddof=1) / len(exact) ** 0.5
+    assert (np.abs(narrow.mean(0) - middle) <= reach).all()
+    assert exact[:, -1].mean() < 0.6 * exact[:, 0].mean()  # they did learn
+    assert np.abs(narrow - exact).max() > 0
