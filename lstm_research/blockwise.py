@@ -12,10 +12,10 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 
 from lstm_research.axes import Array
 
@@ -58,7 +58,7 @@ def block_shape(leaf: Any, hidden: int, wide: int) -> tuple[int, ...]:
 
 def number(value: Any) -> np.ndarray:
     """Return a constant that a function closes over; refuse what is known only while running."""
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         raise Unblockable(f"it closes over an array of shape {value.shape} that is not a weight")
     return np.asarray(value)
 
