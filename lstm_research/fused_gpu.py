@@ -15,8 +15,15 @@ it waits for itself: 64 rows of H = 128 move 0.26 MB a step, 0.06 us of a step o
 each block that it writes passes through shared memory, between two barriers. Nor does a call without
 a backward pass pay for z. Inputs of the next step are read before the products of this one.
 
-All arithmetic but the products keeps the precision of the arrays. Sides are padded to powers of two:
-dead units are heard by no product, dead rows are cut off before any sum over rows.
+All arithmetic but the products keeps the precision of the arrays; where operands are rounded, tanh is
+one exponential, to 1e-7 of 1. Sides are padded to powers of two: dead units are heard by no product,
+dead rows are cut off before any sum over rows.
+
+What a compiler makes of it (an LSTM of 128 units in bfloat16, compute capability 9.0, Triton 3.9, no
+GPU at hand; nothing here has been timed): 182 registers a thread forward and 176 back, none spilled;
+136 and 144 KiB of shared memory; 564 and 967 instructions a thread and step; 64 products of
+16 x 8 x 16 in each; 14 and 22 barriers, most of them around blocks that change from the order of
+memory to that of the matrix units.
 
 One program holds one whole R, which ends at about 128 KiB: an LSTM of 128 units in bfloat16, of 64 in
 float32 (`fits`). Wider layers need R cut over the blocks of a thread block cluster: each block owns
@@ -226,7 +233,7 @@ def plan(shape: Shape, zx: Tree) -> kernel.Launch:
         reverse=shape.reverse,
         interpret=shape.interpret,
         warps=8 if shape.hidden > 64 else 4,
-        quick=shape.cell.precision != "float32" and not shape.interpret,
+        quick=shape.cell.precision != "float32",
     )
 
 

