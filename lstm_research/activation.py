@@ -2,10 +2,26 @@
 twice.
 """
 
+# JAX leaves types unknown in its own signatures:
+# pyright: reportUnknownMemberType=false
+
+from typing import TypeVar
+
+import jax
 import jax.numpy as jnp
 from jax import lax
 
 from lstm_research.axes import Array, Float
+
+Values = TypeVar("Values")
+
+
+def once(values: Values) -> Values:
+    """Return values that XLA:CPU computes once, not again for each use.
+
+    Elsewhere it is for the compiler to decide: on a GPU a barrier cuts a step into more kernels.
+    """
+    return lax.optimization_barrier(values) if jax.default_backend() == "cpu" else values
 
 
 def activate(
@@ -14,15 +30,14 @@ def activate(
     """Activate neighbouring blocks with one tanh: g by tanh(slope z) / slope, gates by s(z); by
     letter.
 
-    s(z) = tanh(z/2)/2 + 1/2. The barrier keeps XLA:CPU from computing the gates once for c and
-    again for h.
+    s(z) = tanh(z/2)/2 + 1/2. Without `once`, XLA:CPU would compute the gates for c and again for h.
     """
     columns = [(slope, 1.0 / slope, 0.0) if name == "g" else (0.5, 0.5, 0.5) for name in names]
     scale, gain, add = (
         jnp.repeat(jnp.stack([jnp.asarray(v, z.dtype) for v in column]), z.shape[-1] // len(names))
         for column in zip(*columns, strict=True)
     )
-    return cut(names, lax.optimization_barrier(jnp.tanh(z * scale) * gain + add))
+    return cut(names, once(jnp.tanh(z * scale) * gain + add))
 
 
 def cut(names: str, z: Float[Array, "*batch blocks"] | None) -> dict[str, Array]:

@@ -21,6 +21,7 @@ for everything that depends on x alone, and a `cut` that finds the blocks in wha
 # pyright: reportUnknownMemberType=false
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -28,6 +29,7 @@ import jax.numpy as jnp
 
 from lstm_research.axes import Array, Float, Seed, Tree
 from lstm_research.masks import Masks
+from lstm_research.precision import Precision, dot
 
 
 class Weights(NamedTuple):
@@ -64,14 +66,20 @@ class Stage(NamedTuple):
     read: Read | None  # None: no product, every block is driven
 
 
-def project(weights: Weights, x: Array, masks: Masks, key: Seed | None) -> Array:
+def project(
+    weights: Weights,
+    x: Array,
+    masks: Masks,
+    key: Seed | None,
+    precision: Precision = "float32",
+) -> Array:
     """Return zx = x W + b of every step in one product.
 
     The leading axes are flattened first: the backward pass of a product on three axes makes XLA:CPU
     insert a transposed copy of the largest array there is.
     """
     assert weights.w is not None
-    flat = x.reshape(-1, x.shape[-1]) @ weights.w
+    flat = dot(x.reshape(-1, x.shape[-1]), weights.w, precision)
     flat = flat if weights.b is None else flat + weights.b
     return flat.reshape(*x.shape[:-1], weights.w.shape[-1])
 
@@ -107,13 +115,21 @@ class Cell(NamedTuple):
     noisy: bool = False  # a key changes what `drive` or `ready` return
     observe: Callable[[Weights, Array, Masks, Seed | None], Tree] | None = None
     opened: bool = False  # `update` takes `taken` and `view`, functions of g and of the memory
+    precision: Precision = "float32"  # of the operands of x W and v R, where `drive` is `project`
 
 
 def drive(
     cell: Cell, weights: Weights, x: Float[Array, "*any features"], key: Seed | None = None
 ) -> Tree:
     """Return zx of inputs without padding: what the cell makes of them before its loop."""
-    return cell.drive(weights, x, Masks(None, None), key)
+    return drives(cell, weights, x, Masks(None, None), key)
+
+
+def drives(cell: Cell, weights: Weights, x: Array, masks: Masks, key: Seed | None) -> Tree:
+    """Return zx; a `drive` of the cell's own knows nothing of precision."""
+    if cell.drive is project:
+        return project(weights, x, masks, key, cell.precision)
+    return cell.drive(weights, x, masks, key)
 
 
 def sizes(cell: Cell, weights: Weights) -> tuple[int, int]:
@@ -150,13 +166,20 @@ def driven(cell: Cell, zx: Tree) -> Parts:
     return tuple(parts)
 
 
-def product(v: Float[Array, "*any read"], r: Array) -> Float[Array, "*any wide"]:
+def product(
+    v: Float[Array, "*any read"], r: Array, precision: Precision = "float32"
+) -> Float[Array, "*any wide"]:
     """Return v R; of a matrix a head, each head hears itself alone, and blocks come side by side."""
     if r.ndim == 2:
-        return v @ r
+        return dot(v, r, precision)
     heads, read, count, each = r.shape
     apart = v.reshape(*v.shape[:-1], heads, read)
-    z = jnp.einsum("...nd,ndbe->...bne", apart, r)
+    if precision == "float32":
+        z = jnp.einsum("...nd,ndbe->...bne", apart, r)
+    else:
+        alone = jax.vmap(partial(dot, precision=precision), (-2, 0), -2)
+        z = alone(apart, r.reshape(heads, read, count * each))
+        z = jnp.moveaxis(z.reshape(*z.shape[:-1], count, each), -3, -2)
     return z.reshape(*v.shape[:-1], count * heads * each)
 
 
@@ -184,7 +207,8 @@ def step(cell: Cell, weights: Weights, zx: Tree, carry: Tree) -> tuple[Tree, tup
         if stage.read is None or r is None:
             z = (*z, Pre(*now, None))
         else:
-            z = (*z, join(stage, now, product(stage.read(inside, z, carry), r)))
+            heard = product(stage.read(inside, z, carry), r, cell.precision)
+            z = (*z, join(stage, now, heard))
     return cell.update(inside, z, carry), z
 
 

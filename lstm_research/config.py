@@ -99,7 +99,8 @@ def fits(spec: RunSpec) -> None:
     except ValueError as error:
         raise ConfigError(f"wrap.{error}") from None
     try:
-        chosen(cell, spec.network.engine)
+        cell = cell._replace(precision=spec.network.precision)
+        chosen(cell, spec.network.engine, spec.network.hidden)
     except ValueError as error:
         raise ConfigError(f"network.{error}") from None
 

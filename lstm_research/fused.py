@@ -8,19 +8,26 @@ backward of the element-wise `update`, so no derivative of any gate variant is w
 
 the vectors inside the update (peepholes) are spread over the batch, so that their gradients add up
 element-wise in the loop and are summed once at its end.
+
+A GPU launches kernels for every trip of a loop, so there a trip takes several steps: of an LSTM of
+128 units, compiled for an H200 by jax 0.11.2, a step is 8 kernels forward and 8 back alone, 17 for 4
+steps (their outputs are written together, and the counter moves once), 29 for 8 steps at several
+times the compile time. With barriers in the cell (`activation.once`) it would be 10 and 11.
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lstm_research import newton, parallel
+from lstm_research import fused_gpu, newton, parallel
 from lstm_research.axes import Array, Hiddens, Lengths, Resets, Seed, Steps, Tree
-from lstm_research.cell import Cell, Pre, Weights, driven, step
+from lstm_research.cell import Cell, Pre, Weights, driven, sizes, step
+from lstm_research.cotangents import back_step, earlier, projected, recurrent_gradients
 from lstm_research.masks import Masks, choose
+from lstm_research.precision import Precision, backwards, narrow
 from lstm_research.unroll import Engine, Unroll, over_time, scan
 
 
@@ -35,6 +42,7 @@ def unroll(
     reverse: bool = False,
     key: Seed | None = None,
     engine: Engine = "auto",
+    precision: Precision = "float32",
 ) -> tuple[Tree, Hiddens]:
     """Run a cell over time and return (carry, h).
 
@@ -45,17 +53,25 @@ def unroll(
     their inputs are. `key` turns on the noise of a cell that has any (zoneout, dropout); without it the
     call is a test. `engine`: "fused" (its own backward), "scan" (autodiff of `lax.scan`), "parallel"
     (all steps at once, where the recurrence is linear in its state), "newton" (all steps at once by
-    iteration, where no matrix joins the units), "auto" = parallel where that can be, else fused.
+    iteration, where no matrix joins the units), "pallas" (one GPU kernel a direction, `fused_gpu.py`;
+    slowly, anywhere), "auto" = parallel where that can be, else pallas where a GPU's kernel can hold the
+    cell, else fused.
+    `precision`: what the operands of x W and v R are rounded to; sums stay float32 (`precision.py`).
     Raises ValueError where shapes do not belong together or the engine cannot serve the cell.
     """
-    run = chosen(cell, engine)
+    if precision not in get_args(Precision):
+        raise ValueError(f"precision={precision!r} is not one of {', '.join(get_args(Precision))}")
+    cell = cell._replace(precision=precision)
+    run = chosen(cell, engine, sizes(cell, weights)[1])
     return over_time(run, cell, weights, carry, x, lengths, resets, reverse, key)
 
 
-def chosen(cell: Cell, engine: Engine) -> Unroll:
+def chosen(cell: Cell, engine: Engine, hidden: int) -> Unroll:
     """Return the loop that serves a cell; raise ValueError where the engine asked for cannot."""
     if engine == "auto":
-        return loop if cell.linear is None else parallel.loop
+        if cell.linear is not None:
+            return parallel.loop
+        return fused_gpu.loop if fused_gpu.suits(cell, hidden) else loop
     if engine not in ENGINES:
         raise ValueError(f"engine={engine!r} is not one of auto, {', '.join(sorted(ENGINES))}")
     if engine == "parallel" and cell.linear is None:
@@ -66,7 +82,12 @@ def chosen(cell: Cell, engine: Engine) -> Unroll:
         raise ValueError(
             "engine='newton' needs units that no recurrent matrix joins; this cell has one"
         )
+    if engine == "pallas" and (reason := fused_gpu.refusal(cell, hidden)):
+        raise ValueError(f"engine='pallas' cannot hold this cell in a kernel: {reason}")
     return ENGINES[engine]
+
+
+UNROLL = {"gpu": 4}  # steps in one trip of the loop, by backend; elsewhere 1
 
 
 def loop(
@@ -116,7 +137,8 @@ def forward(
     masks: Masks,
 ) -> tuple[tuple[Tree, Hiddens], Saved]:
     """Run the loop; keep the pre-activations that hold a recurrent part, and the carries."""
-    full = weights._replace(row=row)
+    operands = tuple(None if r is None else narrow(r, cell.precision) for r in weights.r)
+    full = weights._replace(row=row, r=operands)  # rounded once, not at every step
 
     def body(carry: Tree, now: tuple[Tree, Masks]) -> tuple[Tree, tuple[Tree, tuple[Pre, ...]]]:
         zx_t, (valid, fresh) = now
@@ -125,7 +147,8 @@ def forward(
         carry = after if valid is None else choose(valid, after, before)
         return carry, (carry, tuple(pre._replace(driven=None) for pre in z))
 
-    last, (carries, z) = lax.scan(body, carry, (zx, masks), reverse=reverse)
+    trip = UNROLL.get(jax.default_backend(), 1)
+    last, (carries, z) = lax.scan(body, carry, (zx, masks), reverse=reverse, unroll=trip)
     h = cell.emit(carries)
     if masks.valid is not None:
         h = jnp.where(masks.valid, h, 0)
@@ -139,11 +162,12 @@ def backward(
     weights, row, zx, masks, z = saved.weights, saved.row, saved.zx, saved.masks, saved.z
     d_last, d_h = cotangents
     batch = d_h.shape[1:-1]
-    before = earlier(saved, reverse)
+    before = earlier(saved.carries, saved.start, saved.first, masks, reverse)
     vectors = weights._replace(r=None, row=row)
     spread = {name: jnp.broadcast_to(p, (*batch, *p.shape)) for name, p in vectors.p.items()}
     apart = vectors._replace(p=spread)
-    turned = [None if r is None else lax.optimization_barrier(r.T) for r in weights.r]
+    back = backwards(cell.precision)
+    turned = [None if r is None else lax.optimization_barrier(narrow(r.T, back)) for r in weights.r]
     alone = [pair[1] for pair in driven(cell, zx)]
     z = tuple(pre._replace(driven=x) for pre, x in zip(z, alone, strict=True))
 
@@ -166,102 +190,11 @@ def backward(
         return (d_carry, d_p), dz
 
     zero = (d_last, jax.tree.map(jnp.zeros_like, spread))
-    (d_start, d_p), dz = lax.scan(body, zero, (d_h, z, before, masks), reverse=not reverse)
+    trip, steps = UNROLL.get(jax.default_backend(), 1), (d_h, z, before, masks)
+    (d_start, d_p), dz = lax.scan(body, zero, steps, reverse=not reverse, unroll=trip)
     d_r = recurrent_gradients(cell, vectors, weights.r, z, before, dz)
     d_p = {name: g.reshape(-1, *weights.p[name].shape).sum(0) for name, g in d_p.items()}
     return weights._replace(r=d_r, p=d_p), None, None, d_start, projected(cell, zx, dz), None
-
-
-def back_step(
-    cell: Cell,
-    vectors: Weights,
-    turned: list[Array | None],
-    z: tuple[Pre, ...],
-    before: Tree,
-    d_carry: Tree,
-    d_h: Array,
-) -> tuple[Tree, dict[str, Array], tuple[Pre, ...]]:
-    """Return the cotangents of the carry before a step, of the vectors, and of its pre-activations."""
-
-    def after(p: dict[str, Array], z: tuple[Pre, ...], carry: Tree) -> tuple[Tree, Array]:
-        new = cell.update(vectors._replace(p=p), z, carry)
-        return new, cell.emit(new)
-
-    _, pull = jax.vjp(after, vectors.p, z, before)
-    d_p, dz, d_before = pull((d_carry, d_h))
-    dz = list(dz)
-    for k, stage in reversed(list(enumerate(cell.stages))):
-        back = turned[k]
-        if stage.read is None or back is None:
-            continue
-        _, pull = jax.vjp(
-            lambda p, z, c, read=stage.read: read(vectors._replace(p=p), z, c),
-            vectors.p,
-            z[:k],
-            before,
-        )
-        d_p_k, d_z_k, d_c_k = pull(product_back(columns(dz[k]), back))
-        d_p = jax.tree.map(jnp.add, d_p, d_p_k)
-        d_before = jax.tree.map(jnp.add, d_before, d_c_k)
-        dz[:k] = jax.tree.map(jnp.add, tuple(dz[:k]), d_z_k)
-    return d_before, d_p, tuple(dz)
-
-
-def product_back(dz: Array, turned: Array) -> Array:
-    """Return dz R^T, given the transpose of R."""
-    if turned.ndim == 2:
-        return dz @ turned
-    each, count, read, heads = turned.shape
-    apart = dz.reshape(*dz.shape[:-1], count, heads, each)
-    d_read = jnp.einsum("...bne,ebdn->...nd", apart, turned)
-    return d_read.reshape(*dz.shape[:-1], heads * read)
-
-
-def projected(cell: Cell, zx: Tree, dz: tuple[Pre, ...]) -> Tree:
-    """Return the cotangent of zx, the blocks of all stages side by side."""
-    if cell.cut is None:
-        parts = [part for pre in dz for part in (pre.both, pre.driven) if part is not None]
-        return jnp.concatenate(parts, -1)
-    return jax.vjp(cell.cut, zx)[1](tuple((pre.both, pre.driven) for pre in dz))[0]
-
-
-def columns(dz: Pre) -> Array:
-    """Return the cotangent of a stage's recurrent product."""
-    parts = [part for part in (dz.both, dz.recurred) if part is not None]
-    return parts[0] if len(parts) == 1 else jnp.concatenate(parts, -1)
-
-
-def recurrent_gradients(
-    cell: Cell, vectors: Weights, matrices: tuple[Array | None, ...], z: tuple[Pre, ...],
-    before: Tree, dz: tuple[Pre, ...],
-) -> tuple[Array | None, ...]:  # fmt: skip
-    """Return dR of each stage: every step's read vector times every step's dz, one product."""
-    grads: list[Array | None] = []
-    for k, (stage, r) in enumerate(zip(cell.stages, matrices, strict=True)):
-        if stage.read is None or r is None:
-            grads.append(None)
-            continue
-        each = jax.vmap(partial(stage.read, vectors))  # over time: a read may look across its batch
-        read, now = each(z[:k], before), columns(dz[k])
-        read = read.reshape(-1, read.shape[-1])
-        flat = lax.optimization_barrier(now.reshape(-1, now.shape[-1]))
-        if r.ndim == 2:
-            grads.append(read.T @ flat)
-            continue
-        heads, width, count, each = r.shape
-        apart = flat.reshape(-1, count, heads, each)
-        grads.append(jnp.einsum("tnd,tbne->ndbe", read.reshape(-1, heads, width), apart))
-    return tuple(grads)
-
-
-def earlier(saved: Saved, reverse: bool) -> Tree:
-    """Return the carry that each step began with: that of the step before, `first` at a reset."""
-
-    def shifted(c: Array, s: Array) -> Array:
-        return jnp.concatenate([c[1:], s[None]] if reverse else [s[None], c[:-1]])
-
-    before = jax.tree.map(shifted, saved.carries, saved.start)
-    return before if saved.masks.fresh is None else choose(saved.masks.fresh, saved.first, before)
 
 
 recurrence.defvjp(forward, backward)
@@ -271,4 +204,5 @@ ENGINES: dict[str, Unroll] = {
     "fused": loop,
     "parallel": parallel.loop,
     "newton": newton.loop,
+    "pallas": fused_gpu.loop,
 }

@@ -48,10 +48,9 @@ from functools import cache, partial
 from typing import Literal, NamedTuple, TypeVar, cast
 
 import jax.numpy as jnp
-from jax import lax
 
 from lstm_research import initial
-from lstm_research.activation import activate, cut, sigmoid
+from lstm_research.activation import activate, cut, once, sigmoid
 from lstm_research.axes import Array, Float, Seed
 from lstm_research.cell import (
     Carry,
@@ -218,7 +217,7 @@ def update(
     i = pick(row.input_gate, now.get("i", 1.0), 1.0)
     r = pick(row.reset_gate, now.get("r", 1.0), 1.0)
     g = now["g"] if "g" in now else candidate(row, p, raw.get("g"), r, pre, slope)
-    c = lax.optimization_barrier(forget(row, raw, now) * c + i * taken(g))
+    c = once(forget(row, raw, now) * c + i * taken(g))
     o = sigmoid(seen("o", raw["o"], c)) if "p_o" in p else now.get("o", 1.0)
     shown = view(c)
     h = pick(row.output_gate, o, 1.0) * pick(row.squash_output, jnp.tanh(shown * slope), shown)

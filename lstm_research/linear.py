@@ -22,6 +22,7 @@ import jax.numpy as jnp
 
 from lstm_research.axes import Array, Tree
 from lstm_research.cell import Pre, Read, Stage, Weights, join, product
+from lstm_research.precision import Precision
 
 Pair = tuple[Array, Array]  # the state of a level before and after a step
 Coefficients = Callable[[Weights, tuple[Pre, ...], tuple[Pair, ...]], tuple[Array, Array]]
@@ -81,7 +82,7 @@ def read(levels: tuple[Level, ...], output: Output) -> Read:
 
 def finish(
     linear: Linear, stage: Stage, r: Array | None, weights: Weights, z: tuple[Pre, ...],
-    pairs: tuple[Pair, ...],
+    pairs: tuple[Pair, ...], precision: Precision = "float32",
 ) -> tuple[Pre, ...]:  # fmt: skip
     """Return z with the product of the last stage in it, now that all levels are known.
 
@@ -90,5 +91,5 @@ def finish(
     if linear.output is None or r is None:
         return z
     *earlier, last = z
-    heard = product(linear.output(weights, tuple(earlier), pairs), r)
+    heard = product(linear.output(weights, tuple(earlier), pairs), r, precision)
     return (*earlier, join(stage, (last.both, last.driven), heard))

@@ -11,6 +11,7 @@ from lstm_research.axes import Array, Bool, Float, Int
 from lstm_research.cell import outputs as emitted
 from lstm_research.nnx_cell import cell_spec
 from lstm_research.nnx_layer import Recurrent
+from lstm_research.precision import Precision
 from lstm_research.unroll import Engine
 
 
@@ -25,6 +26,7 @@ class NetworkSpec:
     layer_norm: bool = False  # on each layer's outputs
     embed: int | None = None  # width of token embeddings; null: tokens enter one-hot
     engine: Engine = "auto"
+    precision: Precision = dataclasses.field(default="float32", metadata={"later": True})
 
     def __post_init__(self) -> None:
         for name in ("hidden", "layers", "embed"):
@@ -78,7 +80,13 @@ class Network(nnx.Module):
             self.layers.append(
                 nnx.List(
                     Recurrent(
-                        self.cell, width, spec.hidden, reverse=way, engine=spec.engine, rngs=rngs
+                        self.cell,
+                        width,
+                        spec.hidden,
+                        reverse=way,
+                        engine=spec.engine,
+                        precision=spec.precision,
+                        rngs=rngs,
                     )
                     for way in ways
                 )

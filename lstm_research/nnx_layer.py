@@ -13,6 +13,7 @@ from lstm_research.fused import unroll
 from lstm_research.masks import Masks, clean, layout
 from lstm_research.moments import blended
 from lstm_research.nnx_cell import Switch, cell_spec, hold
+from lstm_research.precision import Precision
 from lstm_research.unroll import Engine
 
 
@@ -34,6 +35,7 @@ class Recurrent(nnx.Module):
         *,
         reverse: bool = False,
         engine: Engine = "auto",
+        precision: Precision = "float32",
         deterministic: bool = False,
         rngs: nnx.Rngs,
     ) -> None:
@@ -41,6 +43,7 @@ class Recurrent(nnx.Module):
         self.in_features, self.hidden_features = in_features, hidden_features
         self.reverse = reverse
         self.engine: Engine = engine
+        self.precision: Precision = precision
         self.deterministic = deterministic
         self.weights = hold(self.spec.build().init(rngs.params(), in_features, hidden_features))
 
@@ -77,6 +80,7 @@ class Recurrent(nnx.Module):
             resets=resets,
             reverse=self.reverse,
             engine=self.engine,
+            precision=self.precision,
             key=key,
         )
         h = h if time_major else jnp.moveaxis(h, 0, -2)

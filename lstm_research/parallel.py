@@ -164,7 +164,7 @@ def carries(
     for level in cell.linear.levels:
         a, b = level.coefficients(inside, z, pairs)
         pairs = (*pairs, states(level, a, b, carry, first, masks))
-    z = finish(cell.linear, cell.stages[-1], weights.r[-1], inside, z, pairs)
+    z = finish(cell.linear, cell.stages[-1], weights.r[-1], inside, z, pairs, cell.precision)
     return cell.linear.gather(inside, z, pairs)
 
 

@@ -16,12 +16,12 @@ import numpy as np
 from jax import lax
 
 from lstm_research.axes import Array, Hiddens, Lengths, Resets, Seed, Steps, Tree
-from lstm_research.cell import Cell, Weights, project, sizes, step
+from lstm_research.cell import Cell, Weights, drives, project, sizes, step
 from lstm_research.masks import Masks, choose, clean, layout
 from lstm_research.pieces import in_pieces, piece
 from lstm_research.shards import shares, split
 
-Engine = Literal["auto", "scan", "fused", "parallel", "newton"]
+Engine = Literal["auto", "scan", "fused", "parallel", "newton", "pallas"]
 Unroll = Callable[..., tuple[Tree, Hiddens]]
 
 
@@ -115,7 +115,7 @@ def compiled(
         first = None if fresh is None else cell.start(batch, hidden, dtype)
 
         def run(carry: Tree, now: tuple[Steps, Masks]) -> tuple[Tree, Hiddens]:
-            zx = cell.drive(weights, *now, key)
+            zx = drives(cell, weights, *now, key)
             return loop(cell, weights, first, carry, zx, now[1], reverse)
 
         if length < x.shape[0]:

@@ -9,6 +9,8 @@ Exhaustive over all legal rows, in two links, because a compilation a row would 
 The named cells, whose stages cover those of all rows, close the circle through compiled programs.
 """
 
+from functools import partial
+
 import contract
 import jax
 import jax.numpy as jnp
@@ -21,6 +23,7 @@ from contract import FAST, gradients, problem
 from sampled import sampled
 from test_cells import SPECS, SUBJECTS
 
+from lstm_research import fused
 from lstm_research.cell import Carry, Hidden, Pre, Weights
 from lstm_research.fused import unroll
 from lstm_research.gated import ALL, GateSpec, gated, stage, swept, switches
@@ -178,10 +181,30 @@ def test_fused_equals_scan_in_float32(name):
     agree(gradients(SPECS[name])(*data), gradients(SPECS[name], "scan")(*data))
 
 
+@pytest.mark.parametrize("steps", [3, 5])
+def test_several_steps_in_a_trip_of_the_loop_are_the_same_steps(float64, monkeypatch, steps):
+    """A GPU takes four; the last trip may be short."""
+    monkeypatch.setattr(fused, "UNROLL", {"cpu": 4})
+    cell = SPECS["peephole"].build()
+    weights, carry, x, seen = problem(SPECS["peephole"], T=steps)
+
+    def loss(engine, *data):
+        last, h = unroll(cell, *data, engine=engine)
+        return (h * seen).sum() + (last.c**2).sum()
+
+    pull = lambda engine: jax.jit(
+        jax.value_and_grad(partial(loss, engine), (0, 1, 2)), compiler_options=FAST
+    )(weights, carry, x)
+    jax.clear_caches()  # the loop was compiled with one step a trip
+    agree(pull("fused"), pull("scan"))
+    jax.clear_caches()
+
+
 def test_an_unknown_engine_is_refused_by_name():
     cell = GateSpec().build()
     weights, carry = random_weights(cell, 1, 1, dtype=np.float32), cell.start((1,), 1)
     with pytest.raises(
-        ValueError, match=r"engine='quick' is not one of auto, fused, newton, parallel, scan"
+        ValueError,
+        match=r"engine='quick' is not one of auto, fused, newton, pallas, parallel, scan",
     ):
         unroll(cell, weights, carry, jnp.zeros((1, 1, 1)), engine="quick")

@@ -9,7 +9,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "lstm_research"
 ORDER = (
-    "axes", "spelling", "masks", "cell", "linear", "moments", "initial", "activation", "legal", "stamped",
+    "axes", "spelling", "masks", "precision", "cell", "linear", "moments", "initial",
+    "activation", "legal", "stamped",
     "gated", "cells.elman", "cells.fgr", "cells.gru_before", "cells.brc", "cells.indrnn",
     "cells.mgu", "cells.ran", "cells.star", "cells.atr", "cells.cfn", "cells.fastgrnn", "cells.lem",
     "cells.ligru", "cells.minimal_rnn", "cells.mut", "cells.rhn", "cells.lstmp", "cells.mogrifier",
@@ -18,7 +19,8 @@ ORDER = (
     "cells.sru", "cells", "wrappers.front", "wrappers.variational", "wrappers.candidate",
     "wrappers.layer_norm", "wrappers.layer_norm_carried", "wrappers.batch_norm",
     "wrappers.weight_drop", "wrappers.zoneout", "wrappers", "pieces", "shards", "unroll", "parallel",
-    "newton", "fused", "stream", "catalogue", "nnx_cell", "nnx_layer", "network", "interop",
+    "newton", "cotangents", "blockwise", "blocked", "padding", "kernel", "kernel_step",
+    "fused_gpu", "fused", "stream", "catalogue", "nnx_cell", "nnx_layer", "network", "interop",
     "interop.forward", "interop.onnx_graph", "interop.onnx_shapes", "interop.onnx_primitives",
     "interop.onnx_complex", "interop.onnx_operators", "interop.onnx_scan", "interop.onnx",
     "interop.stablehlo", "interop.blocks", "interop.torch_model", "interop.torch", "interop.keras",

@@ -5,10 +5,9 @@ from functools import cache, partial
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
-from jax import lax
 
 from lstm_research import initial
-from lstm_research.activation import activate, cut, sigmoid
+from lstm_research.activation import activate, cut, once, sigmoid
 from lstm_research.axes import Array, Float, Seed, Tree
 from lstm_research.cell import Cell, Pre, Stage, Weights, read_hidden
 from lstm_research.legal import ordered
@@ -93,6 +92,6 @@ def update(weights: Weights, z: tuple[Pre, ...], carry: Gates) -> Gates:
         return pre + p[f"p_{gate}"] * c if f"p_{gate}" in p else pre
 
     now = activate("ifg", jnp.concatenate([seen("i", c), seen("f", c), raw["g"]], -1))
-    c = lax.optimization_barrier(now["f"] * c + now["i"] * now["g"])
+    c = once(now["f"] * c + now["i"] * now["g"])
     o = sigmoid(seen("o", c))
     return Gates(c, o * jnp.tanh(c), jnp.concatenate([now["i"], now["f"], o], -1))

@@ -5,10 +5,9 @@ from functools import cache, partial
 from typing import Literal, cast
 
 import jax.numpy as jnp
-from jax import lax
 
 from lstm_research import initial
-from lstm_research.activation import activate, cut, sigmoid
+from lstm_research.activation import activate, cut, once, sigmoid
 from lstm_research.axes import Array, Seed, Tree
 from lstm_research.cell import Carry, Cell, Pre, Stage, Weights, emit_hidden, read_hidden
 from lstm_research.legal import ordered
@@ -82,7 +81,7 @@ def written(weights: Weights, pre: Pre, c: Array) -> tuple[Array, Array]:
         return raw[gate] + p[f"p_{gate}"] * c if f"p_{gate}" in p else raw[gate]
 
     now = activate("ifg", jnp.concatenate([seen("i", c), seen("f", c), raw["g"]], -1))
-    c = lax.optimization_barrier(now["f"] * c + now["i"] * now["g"])
+    c = once(now["f"] * c + now["i"] * now["g"])
     return c, sigmoid(seen("o", c)) * jnp.tanh(c)
 
 

@@ -5,10 +5,9 @@ from functools import cache, partial
 from typing import Literal, cast
 
 import jax.numpy as jnp
-from jax import lax
 
 from lstm_research import initial
-from lstm_research.activation import activate
+from lstm_research.activation import activate, once
 from lstm_research.axes import Array, Seed
 from lstm_research.cell import (
     Carry,
@@ -70,5 +69,5 @@ def read_product(weights: Weights, z: tuple[Pre, ...], carry: Carry) -> Array:
 def update(weights: Weights, z: tuple[Pre, ...], carry: Carry) -> Carry:
     """Apply the equations of `Multiplicative`."""
     now = activate("ifgo", cast(Array, z[1].both) + weights.p["b_ifgo"])
-    c = lax.optimization_barrier(now["f"] * carry.c + now["i"] * now["g"])
+    c = once(now["f"] * carry.c + now["i"] * now["g"])
     return Carry(c, now["o"] * jnp.tanh(c))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from lstm_research import initial
-from lstm_research.activation import activate, cut
+from lstm_research.activation import activate, cut, once
 from lstm_research.axes import Array, Float, Seed
 from lstm_research.cell import (
     Carry,
@@ -117,5 +117,5 @@ def update(chunk: int, weights: Weights, z: tuple[Pre, ...], carry: Carry) -> Ca
     shared = keep * take
     f = now["f"] * shared + (keep - shared)
     i = now["i"] * shared + (take - shared)
-    c = lax.optimization_barrier(f * carry.c + i * now["g"])
+    c = once(f * carry.c + i * now["g"])
     return Carry(c, now["o"] * jnp.tanh(c))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from lstm_research import initial, stamped
-from lstm_research.activation import activate, cut, sigmoid
+from lstm_research.activation import activate, cut, once, sigmoid
 from lstm_research.axes import Array, Float, Seed, Tree
 from lstm_research.cell import (
     Carry,
@@ -153,7 +153,7 @@ def update(
         return raw[gate] + p[f"p_{gate}"] * c if f"p_{gate}" in p else raw[gate]
 
     now = activate("ifg", jnp.concatenate([seen("i", c), seen("f", c), raw["g"]], -1))
-    a = lax.optimization_barrier(now["f"] * c + now["i"] * now["g"])
+    a = once(now["f"] * c + now["i"] * now["g"])
     t = carry.t if isinstance(carry, Clock) else cast(Array, z[0].driven)
     k = openness(leak, p, t)
     c = k * a + (1.0 - k) * c

@@ -5,10 +5,9 @@ from functools import cache, partial
 from typing import Literal, cast
 
 import jax.numpy as jnp
-from jax import lax
 
 from lstm_research import initial
-from lstm_research.activation import activate
+from lstm_research.activation import activate, once
 from lstm_research.axes import Array, Seed
 from lstm_research.cell import (
     Carry,
@@ -69,5 +68,5 @@ def update(weights: Weights, z: tuple[Pre, ...], carry: Carry | Hidden) -> Carry
     now = activate("if", both + jnp.concatenate([weights.p["b_i"], weights.p["b_f"]], -1))
     if isinstance(carry, Hidden):
         return Hidden(now["i"] * g + now["f"] * carry.h)
-    c = lax.optimization_barrier(now["i"] * g + now["f"] * carry.c)
+    c = once(now["i"] * g + now["f"] * carry.c)
     return Carry(c, jnp.tanh(c))

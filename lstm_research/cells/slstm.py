@@ -6,10 +6,9 @@ from typing import Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from lstm_research import initial
-from lstm_research.activation import activate
+from lstm_research.activation import activate, once
 from lstm_research.axes import Array, Float, Seed, Tree
 from lstm_research.cell import Cell, Pre, Stage, Weights, read_hidden
 
@@ -131,5 +130,5 @@ def update(
     m = jnp.maximum(kept, z_i)
     i, f = jnp.exp(z_i - m), jnp.exp(kept - m)
     now = activate("go", jnp.concatenate([z_g, z_o], -1))
-    c, n = lax.optimization_barrier((f * carry.c + i * now["g"], f * carry.n + i))
+    c, n = once((f * carry.c + i * now["g"], f * carry.n + i))
     return Stabilised(c, now["o"] * c / n, n, m)

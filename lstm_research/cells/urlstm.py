@@ -5,10 +5,9 @@ from functools import cache, partial
 from typing import Literal, cast
 
 import jax.numpy as jnp
-from jax import lax
 
 from lstm_research import initial
-from lstm_research.activation import activate
+from lstm_research.activation import activate, once
 from lstm_research.axes import Array, Seed
 from lstm_research.cell import (
     Carry,
@@ -81,5 +80,5 @@ def update(weights: Weights, z: tuple[Pre, ...], carry: Carry) -> Carry:
     now = activate("frgo", cast(Array, z[0].both))  # the one stage has blocks in `both`
     f = now["f"]
     k = f + f * (1.0 - f) * (2.0 * now["r"] - 1.0)
-    c = lax.optimization_barrier(k * carry.c + (1.0 - k) * now["g"])
+    c = once(k * carry.c + (1.0 - k) * now["g"])
     return Carry(c, now["o"] * jnp.tanh(c))

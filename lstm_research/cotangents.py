@@ -1,0 +1,118 @@
+"""Cotangents of a recurrence without its loop: those of one step, and one product a matrix.
+
+What engines with a backward of their own share: `back_step` goes back through a step, and once dz of
+every step is known,
+
+    dR_k = sum over t of  v_k,t^T dz_k,t.
+"""
+
+# JAX leaves types unknown in its own signatures:
+# pyright: reportUnknownMemberType=false
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from lstm_research.axes import Array, Tree
+from lstm_research.cell import Cell, Pre, Weights
+from lstm_research.masks import Masks, choose
+from lstm_research.precision import Precision, backwards, dot, narrow
+
+
+def back_step(
+    cell: Cell,
+    vectors: Weights,
+    turned: list[Array | None],
+    z: tuple[Pre, ...],
+    before: Tree,
+    d_carry: Tree,
+    d_h: Array,
+) -> tuple[Tree, dict[str, Array], tuple[Pre, ...]]:
+    """Return the cotangents of the carry before a step, of the vectors, and of its pre-activations."""
+
+    def after(p: dict[str, Array], z: tuple[Pre, ...], carry: Tree) -> tuple[Tree, Array]:
+        new = cell.update(vectors._replace(p=p), z, carry)
+        return new, cell.emit(new)
+
+    _, pull = jax.vjp(after, vectors.p, z, before)
+    d_p, dz, d_before = pull((d_carry, d_h))
+    dz = list(dz)
+    for k, stage in reversed(list(enumerate(cell.stages))):
+        back = turned[k]
+        if stage.read is None or back is None:
+            continue
+        _, pull = jax.vjp(
+            lambda p, z, c, read=stage.read: read(vectors._replace(p=p), z, c),
+            vectors.p,
+            z[:k],
+            before,
+        )
+        d_p_k, d_z_k, d_c_k = pull(product_back(columns(dz[k]), back, cell.precision))
+        d_p = jax.tree.map(jnp.add, d_p, d_p_k)
+        d_before = jax.tree.map(jnp.add, d_before, d_c_k)
+        dz[:k] = jax.tree.map(jnp.add, tuple(dz[:k]), d_z_k)
+    return d_before, d_p, tuple(dz)
+
+
+def product_back(dz: Array, turned: Array, precision: Precision = "float32") -> Array:
+    """Return dz R^T, given the transpose of R."""
+    if turned.ndim == 2:
+        return dot(dz, turned, backwards(precision))
+    each, count, read, heads = turned.shape
+    apart = dz.reshape(*dz.shape[:-1], count, heads, each)
+    apart, turned = (narrow(part, backwards(precision)) for part in (apart, turned))
+    sums = {} if precision == "float32" else {"preferred_element_type": jnp.float32}
+    d_read = jnp.einsum("...bne,ebdn->...nd", apart, turned, **sums).astype(dz.dtype)
+    return d_read.reshape(*dz.shape[:-1], heads * read)
+
+
+def projected(cell: Cell, zx: Tree, dz: tuple[Pre, ...]) -> Tree:
+    """Return the cotangent of zx, the blocks of all stages side by side."""
+    if cell.cut is None:
+        parts = [part for pre in dz for part in (pre.both, pre.driven) if part is not None]
+        return jnp.concatenate(parts, -1)
+    return jax.vjp(cell.cut, zx)[1](tuple((pre.both, pre.driven) for pre in dz))[0]
+
+
+def columns(dz: Pre) -> Array:
+    """Return the cotangent of a stage's recurrent product."""
+    parts = [part for part in (dz.both, dz.recurred) if part is not None]
+    return parts[0] if len(parts) == 1 else jnp.concatenate(parts, -1)
+
+
+def recurrent_gradients(
+    cell: Cell, vectors: Weights, matrices: tuple[Array | None, ...], z: tuple[Pre, ...],
+    before: Tree, dz: tuple[Pre, ...],
+) -> tuple[Array | None, ...]:  # fmt: skip
+    """Return dR of each stage: every step's read vector times every step's dz, one product."""
+    grads: list[Array | None] = []
+    back = backwards(cell.precision)
+    for k, (stage, r) in enumerate(zip(cell.stages, matrices, strict=True)):
+        if stage.read is None or r is None:
+            grads.append(None)
+            continue
+        each = jax.vmap(partial(stage.read, vectors))  # over time: a read may look across its batch
+        read, now = each(z[:k], before), columns(dz[k])
+        read = read.reshape(-1, read.shape[-1])
+        flat = lax.optimization_barrier(now.reshape(-1, now.shape[-1]))
+        if r.ndim == 2:
+            grads.append(dot(read.T, flat, back))
+            continue
+        heads, width, count, each = r.shape
+        parts = read.reshape(-1, heads, width), flat.reshape(-1, count, heads, each)
+        sums = {} if back == "float32" else {"preferred_element_type": jnp.float32}
+        total = jnp.einsum("tnd,tbne->ndbe", *(narrow(part, back) for part in parts), **sums)
+        grads.append(total.astype(r.dtype))
+    return tuple(grads)
+
+
+def earlier(carries: Tree, start: Tree, first: Tree, masks: Masks, reverse: bool) -> Tree:
+    """Return the carry that each step began with: that of the step before, `first` at a reset."""
+
+    def shifted(c: Array, s: Array) -> Array:
+        return jnp.concatenate([c[1:], s[None]] if reverse else [s[None], c[:-1]])
+
+    before = jax.tree.map(shifted, carries, start)
+    return before if masks.fresh is None else choose(masks.fresh, first, before)

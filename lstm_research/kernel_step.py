@@ -1,0 +1,68 @@
+"""A step of a cell and the way back through it, as programs that a kernel runs on blocks."""
+
+# JAX leaves types unknown in its own signatures:
+# pyright: reportUnknownMemberType=false
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lstm_research.axes import Array, Tree
+from lstm_research.blocked import Program, program
+from lstm_research.cell import Cell, Pre, Weights, driven, step
+from lstm_research.cotangents import back_step
+from lstm_research.padding import power
+
+
+def slices(rows: int, tree: Tree) -> Tree:
+    """Return the shapes of arrays in one step of one program of the grid."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((rows, leaf.shape[-1]), leaf.dtype), tree)
+
+
+def forward_program(
+    cell: Cell,
+    hidden: int,
+    rows: int,
+    carry: Tree,
+    zx: Tree,
+    vectors: Tree,
+    matrices: tuple[Any, ...],
+) -> Program:
+    """Return a step on blocks."""
+
+    def f(zx: Tree, carry: Tree, vectors: Tree, matrices: Tree) -> Tree:
+        p, row = vectors
+        return step(cell, Weights(None, None, matrices, p, row), zx, carry)[0]
+
+    arguments = (slices(rows, zx), slices(rows, carry), vectors)
+    return program(f, arguments, matrices, hidden, power(hidden))
+
+
+def backward_program(
+    cell: Cell,
+    hidden: int,
+    rows: int,
+    data: tuple[Tree, ...],
+    vectors: Tree,
+    turned: tuple[Any, ...],
+) -> Program:
+    """Return the way back through a step on blocks: cotangents of the carry before it, of p, of z.
+
+    data: z, zx, carry, and the cotangents of carry and h.
+    """
+
+    def f(
+        z: tuple[Pre, ...], zx: Tree, before: Tree, d_carry: Tree, d_h: Array, vectors: Tree,
+        turned: Tree,
+    ) -> Tree:  # fmt: skip
+        p, row = vectors
+        spread = {name: jnp.broadcast_to(v, (rows, *v.shape)) for name, v in p.items()}
+        alone = [pair[1] for pair in driven(cell, zx)]
+        z = tuple(pre._replace(driven=x) for pre, x in zip(z, alone, strict=True))
+        inside = Weights(None, None, None, spread, row)  # pyright: ignore[reportArgumentType]
+        return back_step(cell, inside, list(turned), z, before, d_carry, d_h)
+
+    arguments = (*map(partial(slices, rows), data), vectors)
+    return program(f, arguments, turned, hidden, power(hidden))
