@@ -84,6 +84,11 @@ def project(
     return flat.reshape(*x.shape[:-1], weights.w.shape[-1])
 
 
+def given(weights: Weights, x: Array, masks: Masks, key: Seed | None) -> Array:
+    """Return the inputs themselves: the `drive` of a cell whose engine projects inside its loop."""
+    return x
+
+
 Drive = Callable[[Weights, Array, Masks, Seed | None], Tree]
 Parts = tuple[tuple[Array | None, Array | None], ...]  # (both, driven) of each stage
 

@@ -15,6 +15,7 @@ steps (their outputs are written together, and the counter moves once), 29 for 8
 times the compile time. With barriers in the cell (`activation.once`) it would be 10 and 11.
 """
 
+import math
 from functools import partial
 from typing import NamedTuple, get_args
 
@@ -22,12 +23,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lstm_research import fused_gpu, newton, parallel
+from lstm_research import fused_columns, fused_gpu, newton, parallel
 from lstm_research.axes import Array, Hiddens, Lengths, Resets, Seed, Steps, Tree
-from lstm_research.cell import Cell, Pre, Weights, driven, sizes, step
+from lstm_research.cell import Cell, Pre, Weights, driven, given, sizes, step
 from lstm_research.cotangents import back_step, earlier, projected, recurrent_gradients
 from lstm_research.masks import Masks, choose
 from lstm_research.precision import Precision, backwards, narrow
+from lstm_research.shards import shares
 from lstm_research.unroll import Engine, Unroll, over_time, scan
 
 
@@ -54,23 +56,32 @@ def unroll(
     call is a test. `engine`: "fused" (its own backward), "scan" (autodiff of `lax.scan`), "parallel"
     (all steps at once, where the recurrence is linear in its state), "newton" (all steps at once by
     iteration, where no matrix joins the units), "pallas" (one GPU kernel a direction, `fused_gpu.py`;
-    slowly, anywhere), "auto" = parallel where that can be, else pallas where a GPU's kernel can hold the
-    cell, else fused.
+    slowly, anywhere), "columns" (as fused, with the batch as the last axis), "auto" = parallel where that
+    can be, else pallas where a GPU's kernel can hold the cell, columns where a CPU is faster with it
+    (`fused_columns.suits`), else fused.
     `precision`: what the operands of x W and v R are rounded to; sums stay float32 (`precision.py`).
     Raises ValueError where shapes do not belong together or the engine cannot serve the cell.
     """
     if precision not in get_args(Precision):
         raise ValueError(f"precision={precision!r} is not one of {', '.join(get_args(Precision))}")
     cell = cell._replace(precision=precision)
-    run = chosen(cell, engine, sizes(cell, weights)[1])
+    batch = x.shape[1:-1]
+    run = chosen(cell, engine, sizes(cell, weights)[1], math.prod(batch) // shares(batch))
+    if run is fused_columns.loop:
+        cell = cell._replace(drive=given)
     return over_time(run, cell, weights, carry, x, lengths, resets, reverse, key)
 
 
-def chosen(cell: Cell, engine: Engine, hidden: int) -> Unroll:
-    """Return the loop that serves a cell; raise ValueError where the engine asked for cannot."""
+def chosen(cell: Cell, engine: Engine, hidden: int, batch: int = 0) -> Unroll:
+    """Return the loop that serves a cell; raise ValueError where the engine asked for cannot.
+
+    batch: sequences on one device.
+    """
     if engine == "auto":
         if cell.linear is not None:
             return parallel.loop
+        if jax.default_backend() == "cpu":
+            return fused_columns.loop if fused_columns.suits(cell, hidden, batch) else loop
         return fused_gpu.loop if fused_gpu.suits(cell, hidden) else loop
     if engine not in ENGINES:
         raise ValueError(f"engine={engine!r} is not one of auto, {', '.join(sorted(ENGINES))}")
@@ -84,6 +95,8 @@ def chosen(cell: Cell, engine: Engine, hidden: int) -> Unroll:
         )
     if engine == "pallas" and (reason := fused_gpu.refusal(cell, hidden)):
         raise ValueError(f"engine='pallas' cannot hold this cell in a kernel: {reason}")
+    if engine == "columns" and (reason := fused_columns.unserved(cell)):
+        raise ValueError(f"engine='columns' cannot run this cell: {reason}")
     return ENGINES[engine]
 
 
@@ -205,4 +218,5 @@ ENGINES: dict[str, Unroll] = {
     "parallel": parallel.loop,
     "newton": newton.loop,
     "pallas": fused_gpu.loop,
+    "columns": fused_columns.loop,
 }

@@ -16,12 +16,12 @@ import numpy as np
 from jax import lax
 
 from lstm_research.axes import Array, Hiddens, Lengths, Resets, Seed, Steps, Tree
-from lstm_research.cell import Cell, Weights, drives, project, sizes, step
+from lstm_research.cell import Cell, Weights, drives, given, project, sizes, step
 from lstm_research.masks import Masks, choose, clean, layout
 from lstm_research.pieces import in_pieces, piece
 from lstm_research.shards import shares, split
 
-Engine = Literal["auto", "scan", "fused", "parallel", "newton", "pallas"]
+Engine = Literal["auto", "scan", "fused", "parallel", "newton", "pallas", "columns"]
 Unroll = Callable[..., tuple[Tree, Hiddens]]
 
 
@@ -107,7 +107,7 @@ def compiled(
     if cell.ready is not None and key is not None:
         weights = cell.ready(weights, key)
     length = x.shape[0]
-    if loop is not scan and cell.drive is project and weights.w is not None:
+    if loop is not scan and cell.drive in (project, given) and weights.w is not None:
         length = piece(x.shape, weights.w.shape[1] * dtype.itemsize)
 
     def whole(weights: Weights, carry: Tree, now: tuple[Steps, Masks]) -> tuple[Tree, Hiddens]:
