@@ -5,7 +5,6 @@ same for every rival.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -19,6 +18,7 @@ from lstm_research.axes import Array, Tree
 from race.rivals import RIVALS, Apply, weights
 
 RATE = 0.01
+SCALE = 2.0**16  # of the loss in float16, whose smallest number would swallow the gradients
 TINY = 1e-30  # ties a pass to the one before it, so that no compiler runs them once
 Call = Callable[[int], float]
 
@@ -50,7 +50,8 @@ def parts(job: dict[str, Any]) -> tuple[Tree, Apply, Array]:
 def train(job: dict[str, Any]) -> Call:
     """Return training steps: forward, backward, gradient descent on the mean of h squared."""
     params, apply, x = parts(job)
-    objective = jax.value_and_grad(lambda params, x: jnp.mean(apply(params, x) ** 2))
+    scale = SCALE if job.get("dtype") == "float16" else 1.0
+    objective = jax.value_and_grad(lambda params, x: scale * jnp.mean(apply(params, x) ** 2))
     average: Callable[[Tree], Tree] = lambda tree: lax.pmean(tree, "cores")
     several = jax.device_count() > 1
 
@@ -59,7 +60,7 @@ def train(job: dict[str, Any]) -> Call:
             value, grads = objective(state[0], x)
             if several:
                 value, grads = average((value, grads))
-            return jax.tree.map(lambda p, g: p - RATE * g, state[0], grads), value
+            return jax.tree.map(lambda p, g: p - RATE / scale * g, state[0], grads), value / scale
 
         return lax.fori_loop(0, count, one, (params, jnp.float32(0)))[1]
 
@@ -122,7 +123,7 @@ def stream(job: dict[str, Any]) -> Call:
 def sequence(job: dict[str, Any]) -> Call:
     """Return whole sequences: an array of NumPy in, one out."""
     params, apply, x = parts(job)
-    inputs, run = np.asarray(x), jax.jit(partial(apply))
+    inputs, run = np.asarray(x), jax.jit(apply)
 
     def call(count: int) -> float:
         h = np.zeros(())

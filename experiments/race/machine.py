@@ -1,4 +1,4 @@
-"""Where the measurement runs, told without a JAX in this process: a processor, its load, its memory."""
+"""Where the measurement runs, told without starting JAX here: a processor, its load, its memory."""
 
 import os
 import platform
@@ -22,11 +22,8 @@ def processor() -> str:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return platform.processor() or platform.machine()
-    found = dict(
-        (part.strip() for part in line.split(":", 1))
-        for line in reversed(text.splitlines())
-        if ":" in line
-    )
+    pairs = (line.partition(":") for line in reversed(text.splitlines()))
+    found = {key.strip(): value.strip() for key, _, value in pairs}
     name = found.get("model name", platform.machine())
     known = [f"{key} {found[key]}" for key in ("cpu family", "model") if key in found]
     wide = [each for each in ("avx512f", "avx2") if each in found.get("flags", "").split()]

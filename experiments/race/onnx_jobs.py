@@ -12,6 +12,7 @@ import onnxruntime  # pyright: ignore[reportMissingImports]
 from flax import nnx
 
 import lstm_research as lr
+from lstm_research.interop import onnx
 from lstm_research.nnx_cell import hold
 from race.rivals import weights
 
@@ -34,7 +35,7 @@ def session(layer: lr.Recurrent, stateful: bool) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
     with tempfile.TemporaryDirectory() as folder:
-        path = lr.interop.onnx.export(layer, Path(folder) / "lstm.onnx", stateful=stateful)
+        path = onnx.export(layer, Path(folder) / "lstm.onnx", stateful=stateful)
         return onnxruntime.InferenceSession(
             path.read_bytes(), options, providers=["CPUExecutionProvider"]
         )

@@ -35,7 +35,7 @@ def ours(engine: Any) -> Make:
     def make(name: str, weights: Weights) -> tuple[Tree, Apply]:
         cell = lr.cell(name)
 
-        def apply(weights: Weights, x: Array) -> Array:
+        def apply(weights: Weights, x: Array) -> Any:
             hidden = sizes(cell, weights)[1]
             carry = cell.start(x.shape[1:-1], hidden, x.dtype)
             return lr.unroll(cell, weights, carry, x, engine=engine)[1]
@@ -59,7 +59,7 @@ def flax_nnx(optimized: bool) -> Make:
         layer = nnx.RNN(cell, time_major=True, rngs=nnx.Rngs(0))
         graph, params, rest = nnx.split(layer, nnx.Param, ...)
 
-        def apply(params: Tree, x: Array) -> Array:
+        def apply(params: Tree, x: Array) -> Any:
             return nnx.merge(graph, params, rest, copy=True)(x)
 
         return params, apply
@@ -77,7 +77,7 @@ def separate(weights: Weights) -> Any:
     cell: Any = nnx.LSTMCell(features, hidden, rngs=nnx.Rngs(0))
     for letter, layer in flax.to_linen(LSTM, weights).items():
         for field, value in layer.items():
-            getattr(getattr(cell, letter), field)[...] = value
+            getattr(getattr(cell, f"{letter}_" if letter == "if" else letter), field)[...] = value
     return cell
 
 

@@ -16,10 +16,10 @@ TRAIN: tuple[Shape, ...] = (
 STREAM: tuple[Shape, ...] = ((1, 100, 2, 32), (1, 100, 2, 128), (1, 100, 64, 512))
 VARIANTS: tuple[Shape, ...] = ((64, 100, 2, 128), (16, 200, 64, 512))
 SHAPES = {"train": TRAIN, "forward": TRAIN, "stream": STREAM, "variants": VARIANTS}
-CELLS = (
-    "lstm", "peephole", "cifg", "gru", "greff/nig", "greff/nfg", "greff/nog", "greff/niaf",
-    "greff/noaf", "janet", "ugrnn",
-)  # fmt: skip
+CELLS = {  # name -> blocks of its recurrent product
+    "lstm": 4, "peephole": 4, "cifg": 3, "gru": 3, "greff/nig": 3, "greff/nfg": 3, "greff/nog": 3,
+    "greff/niaf": 4, "greff/noaf": 4, "janet": 2, "ugrnn": 2,
+}  # fmt: skip
 PEERS = {  # name -> package; all of them in JAX
     "flax nnx.RNN, OptimizedLSTMCell": "flax",
     "flax nnx.RNN, LSTMCell": "flax",
@@ -68,13 +68,17 @@ def limits(shape: Shape) -> list[Contestant]:
             product(name, setting, shape, sizes, split)
             for name, (sizes, split, _) in terms(shape).items()
         ]
-    bare = [jax("ours, fused", setting, "train", shape, bare=True) for setting in ("all cores", SPLIT)]
+    bare = [
+        jax("ours, fused", setting, "train", shape, bare=True) for setting in ("all cores", SPLIT)
+    ]
     return found + [each._replace(name=f"{LIMIT}all but R") for each in bare]
 
 
 def train(shape: Shape) -> list[Contestant]:
     """Return everybody who can train an LSTM, in the settings that can be anybody's best."""
-    found = [jax(name, setting, "train", shape) for name in OURS for setting in ("all cores", SPLIT)]
+    found = [
+        jax(name, setting, "train", shape) for name in OURS for setting in ("all cores", SPLIT)
+    ]
     for name in PEERS:
         plain = name in ("flax nnx.RNN, LSTMCell", "keras (jax)")
         found += [
@@ -87,7 +91,11 @@ def train(shape: Shape) -> list[Contestant]:
 
 def forward(shape: Shape) -> list[Contestant]:
     """Return everybody who can run an LSTM."""
-    found = [jax(name, setting, "forward", shape) for name in OURS[:2] for setting in ("all cores", SPLIT)]
+    found = [
+        jax(name, setting, "forward", shape)
+        for name in OURS[:2]
+        for setting in ("all cores", SPLIT)
+    ]
     found += [jax(name, setting, "forward", shape) for name in PEERS for setting in THREADS]
     found += [torch(setting, "forward", shape) for setting in THREADS]
     return found + [onnx(setting, "forward", shape) for setting in THREADS]

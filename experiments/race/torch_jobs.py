@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 
-import lstm_research as lr
+from lstm_research.interop import torch as bridge
 from lstm_research.interop.blocks import LSTM
 from race.rivals import weights
 
 RATE = 0.01
+SCALE = 2.0**16  # of the loss in float16, as for the others
 Call = Callable[[int], float]
 
 
@@ -30,7 +31,7 @@ def layer(job: dict[str, Any]) -> Any:
     """Return an nn.LSTM with the weights of all rivals, time first."""
     features, hidden = job["shape"][2:]
     held = weights("lstm", features, hidden)
-    made: Any = lr.interop.torch.to_torch(lr.interop.torch.filled(LSTM, hidden, [[held]]))
+    made: Any = bridge.to_torch(bridge.filled(LSTM, hidden, [[held]]))
     made.batch_first = False
     dtype = getattr(torch, job.get("dtype", "float32"))
     return made.train().to(dtype)
@@ -50,12 +51,13 @@ def inputs(job: dict[str, Any]) -> Any:
 def train(job: dict[str, Any], rnn: Any) -> Call:
     """Return training steps from the same weights each time: forward, backward, gradient descent."""
     x, start = inputs(job), [p.detach().clone() for p in rnn.parameters()]
-    rule = torch.optim.SGD(rnn.parameters(), RATE)
+    scale = SCALE if job.get("dtype") == "float16" else 1.0
+    rule = torch.optim.SGD(rnn.parameters(), RATE / scale)
 
     def one() -> Any:
         rule.zero_grad(set_to_none=True)
         loss = rnn(x)[0].square().mean(dtype=torch.float32)
-        loss.backward()
+        (scale * loss).backward()
         rule.step()
         return loss.detach()
 

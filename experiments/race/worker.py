@@ -45,10 +45,11 @@ def timed(call: Call, count: int) -> dict[str, float]:
 
 
 def facts() -> dict[str, Any]:
-    """Return where this runs: commit, device, versions."""
+    """Return where this runs: commit, device, versions, our engines."""
     from lstm_research.environment import environment
+    from lstm_research.fused import ENGINES
 
-    found = environment()
+    found: dict[str, Any] = environment() | {"engines": sorted(ENGINES)}
     for name in VERSIONS:
         try:
             found["versions"][name] = metadata.version(name)
@@ -57,10 +58,22 @@ def facts() -> dict[str, Any]:
     return found
 
 
+def memory(package: str) -> dict[str, float | None]:
+    """Return the most memory that this process has held, in MiB, its libraries loaded."""
+    importlib.import_module("lstm_research.unroll")
+    if importlib.util.find_spec(package) is not None:
+        importlib.import_module(package)
+    with open("/proc/self/status", encoding="utf-8") as file:
+        held = next((line.split()[1] for line in file if line.startswith("VmHWM")), None)
+    return {"mib": None if held is None else round(int(held) / 1024, 1)}
+
+
 def answer(calls: dict[int, Call], asked: dict[str, Any]) -> dict[str, Any]:
     """Do what a line asks."""
     if asked["do"] == "facts":
         return facts()
+    if asked["do"] == "memory":
+        return memory(asked["package"])
     if asked["do"] == "drop":
         calls.clear()
         return {}
