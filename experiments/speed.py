@@ -3,7 +3,7 @@
     python experiments/speed.py                                     everything on a CPU, write results/speed.*
     python experiments/speed.py --only train --shapes 64,100,2,128  a piece: batch,time,features,hidden
     python experiments/speed.py --render                            draw again from results/speed.jsonl
-    python experiments/speed.py --gpu                               on a GPU, against cuDNN, within ten minutes
+    python experiments/speed.py --gpu                               against cuDNN, within ten minutes
 
 A training step is forward, backward and gradient descent on the mean of h squared over all steps, in
 float32, from the same weights for all: the loss before the first step is the same or the table says so.
@@ -112,7 +112,7 @@ def main() -> None:
     )
     parser.add_argument("--gpu", action="store_true", help="on a GPU, against cuDNN")
     parser.add_argument("--render", action="store_true", help="draw again, measure nothing")
-    parser.add_argument("--only", nargs="*", choices=SECTIONS + ("pack",), help="these sections")
+    parser.add_argument("--only", nargs="*", choices=(*SECTIONS, "pack"), help="these sections")
     parser.add_argument("--shapes", nargs="*", type=shape, help="batch,time,features,hidden ...")
     parser.add_argument("--rounds", type=int, default=9, help="turns of each (default: 9)")
     parser.add_argument("--seconds", type=float, default=0.3, help="of a turn (default: 0.3)")

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 from race.figures import OURS, Figure, Line, best, figure, newest, said, square
 from race.sections import LIMIT, SPLIT
@@ -49,9 +50,9 @@ def bars(line: Line) -> dict[str, Figure]:
     return dict(sorted(found.items(), key=lambda pair: pair[1].ms))
 
 
-def panel(axis: object, line: Line) -> None:
+def panel(ax: Any, line: Line) -> None:
     """Draw one shape, with a dashed line where the products of the step alone would end."""
-    ax, found, ours, ms = axis, bars(line), best(line, OURS), square(line)
+    found, ours, ms = bars(line), best(line, OURS), square(line)
     if ours is None:
         return
     kinds = [
@@ -59,14 +60,14 @@ def panel(axis: object, line: Line) -> None:
         for n in found
     ]
     values = [one.ms / ours.ms for one in found.values()]
-    drawn = ax.barh(list(found), values, color=[COLOURS[kind] for kind in kinds])  # pyright: ignore
+    drawn = ax.barh(list(found), values, color=[COLOURS[kind] for kind in kinds])
     labels = [f" {one.ms:.3g} ms" for one in found.values()]
-    ax.bar_label(drawn, labels=labels, fontsize=7)  # pyright: ignore
+    ax.bar_label(drawn, labels=labels, fontsize=7)
     if ms:
-        ax.axvline(ms / ours.ms, color="#c44", linestyle="--", linewidth=1)  # pyright: ignore
-        ax.text(ms / ours.ms, -0.9, " GEMM limit", color="#c44", fontsize=7)  # pyright: ignore
-    ax.axvline(1, color="#1b6ca8", linewidth=0.8)  # pyright: ignore
-    ax.invert_yaxis()  # pyright: ignore
-    ax.margins(x=0.18)  # pyright: ignore
-    ax.tick_params(labelsize=8)  # pyright: ignore
-    ax.set_title(f"batch, time, features, hidden = {said(line['shape'])}", fontsize=9)  # pyright: ignore
+        ax.axvline(ms / ours.ms, color="#c44", linestyle="--", linewidth=1)
+        ax.text(ms / ours.ms, -0.9, " GEMM limit", color="#c44", fontsize=7)
+    ax.axvline(1, color="#1b6ca8", linewidth=0.8)
+    ax.invert_yaxis()
+    ax.margins(x=0.18)
+    ax.tick_params(labelsize=8)
+    ax.set_title(f"batch, time, features, hidden = {said(line['shape'])}", fontsize=9)

@@ -103,7 +103,7 @@ def haiku(name: str, weights: Weights) -> tuple[Tree, Apply]:
     cut = {field: fused("igfo", made, field) for field in "wrb"}
     cut["b"][2 * hidden : 3 * hidden] -= 1.0
 
-    def run(x: Array) -> Array:
+    def run(x: Array) -> Any:
         core = hk.LSTM(hidden)
         return hk.dynamic_unroll(core, x, core.initial_state(x.shape[1]))[0]
 

@@ -1,7 +1,7 @@
 """The figures as Markdown: what was promised, then a table a section and shape."""
 
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from race import gpu
@@ -246,19 +246,20 @@ def short(line: Line) -> str:
     """Return a line a contestant, for the terminal."""
     text = [f"{line['section']} {said(line['shape'] or ())}"]
     for r in line["rivals"]:
-        one, told = figure(r), r.get("seconds") or (f"{r['mib']} MiB" if "mib" in r else "")
-        value = (
-            f"{one.ms / (r['job'].get('runs') or 1):10.4f} ms"
-            if one
-            else told or f"{r['status']}: {r.get('reason')}"
-        )
-        kind = " ".join(
-            str(r["job"][k]) for k in ("work", "dtype", "runs", "shape") if r["job"].get(k)
-        )
-        text.append(f"  {r['name']:<34} {r.get('setting', ''):<16} {kind:<28} {value}")
+        kind = " ".join(str(r["job"][k]) for k in ("work", "dtype", "runs") if r["job"].get(k))
+        text.append(f"  {r['name']:<34} {r.get('setting', ''):<16} {kind:<16} {value(r)}")
     return "\n".join(
         [*text, *(f"  {p.what}: {p.found}, wanted {p.wanted}" for p in promises([line]))]
     )
+
+
+def value(record: Record) -> str:
+    """Return what a record came to, in a word."""
+    if one := figure(record):
+        return f"{one.ms / (record['job'].get('runs') or 1):10.4f} ms"
+    if "mib" in record:
+        return f"{record['mib']} MiB at {said(record['job']['shape'])}"
+    return str(record.get("seconds", f"{record['status']}: {record.get('reason')}"))
 
 
 TABLES: dict[str, Callable[[Line], str]] = {
@@ -266,8 +267,3 @@ TABLES: dict[str, Callable[[Line], str]] = {
     "memory": memory, "start": start, "gpu train": on_gpu, "gpu forward": on_gpu,
     "gpu variants": cells, "gpu pack": on_gpu,
 }  # fmt: skip
-
-
-def known(sections: Iterable[str]) -> bool:
-    """Return whether every section has a table."""
-    return set(sections) <= set(TABLES)
