@@ -28,10 +28,13 @@ PEERS = {  # name -> package; all of them in JAX
     "equinox": "equinox",
     "keras (jax)": "keras",
 }
+WIDE = 512  # hidden units from which one core is never the best setting of a library of JAX
+SLOWER = ("flax nnx.RNN, LSTMCell", "keras (jax)")  # never the best in any setting that was tried
 OURS = ("ours, auto", "ours, fused", "ours, scan")
 THREADS = ("all cores", "one core")
 SPLIT = "a core a device"
 LIMIT = "limit: "
+ALONE = ("h R, a step", "dz R', a step", "dR, all steps")  # the rest is part of "all but R"
 
 
 def jax(name: str, setting: str, work: str, shape: Shape, **more: Any) -> Contestant:
@@ -67,6 +70,7 @@ def limits(shape: Shape) -> list[Contestant]:
         found += [
             product(name, setting, shape, sizes, split)
             for name, (sizes, split, _) in terms(shape).items()
+            if name in ALONE
         ]
     bare = [
         jax("ours, fused", setting, "train", shape, bare=True) for setting in ("all cores", SPLIT)
@@ -80,11 +84,8 @@ def train(shape: Shape) -> list[Contestant]:
         jax(name, setting, "train", shape) for name in OURS for setting in ("all cores", SPLIT)
     ]
     for name in PEERS:
-        plain = name in ("flax nnx.RNN, LSTMCell", "keras (jax)")
-        found += [
-            jax(name, setting, "train", shape)
-            for setting in (*THREADS, *(() if plain else (SPLIT,)))
-        ]
+        settings = ("all cores",) if name in SLOWER or shape[3] >= WIDE else (*THREADS, SPLIT)
+        found += [jax(name, setting, "train", shape) for setting in settings]
     found += [torch(setting, "train", shape) for setting in THREADS]
     return found + limits(shape)
 
@@ -96,7 +97,11 @@ def forward(shape: Shape) -> list[Contestant]:
         for name in OURS[:2]
         for setting in ("all cores", SPLIT)
     ]
-    found += [jax(name, setting, "forward", shape) for name in PEERS for setting in THREADS]
+    found += [
+        jax(name, setting, "forward", shape)
+        for name in PEERS
+        for setting in THREADS[: 1 if name in SLOWER or shape[3] >= WIDE else 2]
+    ]
     found += [torch(setting, "forward", shape) for setting in THREADS]
     return found + [onnx(setting, "forward", shape) for setting in THREADS]
 

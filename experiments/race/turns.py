@@ -28,7 +28,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "gpu": {"JAX_PLATFORMS": "cuda,cpu", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
     "gpu torch": {"JAX_PLATFORMS": "cpu"},
 }
-FEWEST, MOST = 5, 2000  # runs a turn
+FEWEST, MOST = 3, 2000  # runs a turn
 LIMIT_S = 300.0  # longest wait for one answer
 
 
@@ -125,11 +125,14 @@ def compete(
     """
     records: list[dict[str, Any]] = []
     for key, each in enumerate(contestants):
+        begun = time.monotonic()
         record: dict[str, Any] = {"name": each.name, "setting": each.setting, "job": each.job}
         if time.monotonic() > deadline:
             record |= {"status": "left out", "reason": "the time was up"}
         else:
             record |= workers[each.setting].ask(do="make", key=key, job=each.job)
+        took = time.monotonic() - begun
+        print(f"{each.name}, {each.setting}: {took:.1f} s to make", file=sys.stderr, flush=True)
         records.append(record | ({"status": "measured", "ms": []} if "loss" in record else {}))
     here = [key for key, record in enumerate(records) if record["status"] == "measured"]
     counts = turns(workers, records, here, seconds)
