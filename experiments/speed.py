@@ -18,6 +18,7 @@ same rule. Every run appends lines to speed.jsonl; a table holds the newest line
 import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -94,7 +95,10 @@ def on_gpu(options: argparse.Namespace, path: Path) -> None:
     """Measure all that makes sense on a GPU, most important first, until the time is up."""
     deadline, found = time.monotonic() + options.limit, []
     with Workers() as workers:
-        engines = workers["gpu"].ask(do="facts").get("engines", [])
+        told = workers["gpu"].ask(do="facts")
+        if "engines" not in told:
+            sys.exit(f"--gpu: JAX finds no GPU that it can use: {told['reason']}")
+        engines = told["engines"]
         for section, each, who in gpu.PLAN:
             if options.only and section.removeprefix("gpu ") not in options.only:
                 continue

@@ -223,6 +223,25 @@ def test_processes_of_two_settings_take_turns():
 
 
 @pytest.mark.slow
+def test_the_comparison_for_a_gpu_runs_from_end_to_end_where_there_is_none(
+    tmp_path, monkeypatch, capsys
+):
+    import speed
+
+    monkeypatch.setitem(turns.SETTINGS, "gpu", {"JAX_PLATFORMS": "cpu"})
+    monkeypatch.setattr(gpu, "SQUARE", (64, 64, 64))
+    argv = ["speed.py", "--gpu", "--rounds", "1", "--seconds", "0.001", "--shapes", "8,3,4,4"]
+    monkeypatch.setattr("sys.argv", [*argv, "--only", "train", "pack", "--out", str(tmp_path)])
+    plan = [("gpu train", gpu.SHAPES[0], gpu.train), ("gpu pack", gpu.PACK, gpu.pack)]
+    monkeypatch.setattr(gpu, "PLAN", plan)
+    speed.main()
+    text = (tmp_path / "speed_gpu.md").read_text()
+    assert "| ours, fused | bfloat16 |" in text and "64 runs, for each" in text
+    assert "GEMM limit" in text and "no GPU" in text  # of PyTorch
+    assert "ours, auto" in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_the_memory_of_one_step_and_a_launch_are_measured():
     (found, *_) = launches.memory(((2, 20, 2, 4),), ())
     assert found["mib"] > found["before_mib"] > 10

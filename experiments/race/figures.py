@@ -78,9 +78,12 @@ def limit(line: Line, setting: str) -> dict[str, float]:
 
 
 def square(line: Line) -> float | None:
-    """Return ms of the training step's products at the rate of a product of 2048 cubed."""
-    found = best(line, f"{LIMIT}2048 cubed")
-    return found and flops(line["shape"]) * found.ms / (2 * 2048**3)
+    """Return ms of the training step's products at the rate of the large square product."""
+    for record in line["rivals"]:
+        found = figure(record)
+        if found and record["name"].startswith(LIMIT) and record["name"].endswith("cubed"):
+            return flops(line["shape"]) * found.ms / (2 * math.prod(record["job"]["product"]))
+    return None
 
 
 def parts(line: Line) -> dict[str, float]:

@@ -8,7 +8,7 @@ TF32 on both sides where the library's own default says so.
 from collections.abc import Iterable
 from typing import Any
 
-from race.sections import CELLS, Shape, jax, torch
+from race.sections import CELLS, Shape, jax, product, torch
 from race.turns import Contestant
 
 SHAPES: tuple[Shape, ...] = (
@@ -17,6 +17,7 @@ SHAPES: tuple[Shape, ...] = (
 )  # fmt: skip
 HALVES = ("bfloat16", "float16")
 GATES: Shape = (64, 512, 256, 256)
+SQUARE = (8192, 8192, 8192)
 PACK: Shape = (64, 100, 2, 128)
 RUNS = 64
 SERIAL = ("parallel", "newton")  # engines that no LSTM runs on
@@ -26,7 +27,10 @@ PUBLISHED = (  # H100 SXM, B=16, T=1024, H=768, one head, bf16 unless said; labe
     ("torch.nn.LSTM fp16 (cuDNN) in FlashRNN's chart", 2.01, 5.19),
     ("haste fp32 in FlashRNN's chart", 18.41, 43.86),
 )
-CITED = "Beck et al., FlashRNN, ICLR 2025 (arXiv:2412.07752), repository NX-AI/flashrnn: cited, not run here"
+CITED = (
+    "Beck et al., FlashRNN, ICLR 2025 (arXiv:2412.07752), repository NX-AI/flashrnn: cited, not run "
+    "here. FlashRNN and haste are given x W, cuDNN's figure includes it"
+)
 
 
 def train(shape: Shape, engines: Iterable[str]) -> list[Contestant]:
@@ -39,7 +43,8 @@ def train(shape: Shape, engines: Iterable[str]) -> list[Contestant]:
         found += [ours(engine, "train", shape, dtype) for engine in serving]
     if shape == SHAPES[0]:
         found.append(ours("scan", "train", shape, "bfloat16"))
-    return [*found, cudnn("train", shape, "float32"), ours("auto", "train", shape, "float32")]
+    found += [cudnn("train", shape, "float32"), ours("auto", "train", shape, "float32")]
+    return [*found, square(shape)]
 
 
 def forward(shape: Shape, engines: Iterable[str]) -> list[Contestant]:
@@ -66,6 +71,12 @@ def pack(shape: Shape, engines: Iterable[str]) -> list[Contestant]:
 def ours(engine: str, work: str, shape: Shape, dtype: str, **more: Any) -> Contestant:
     """Return our recurrence on the GPU."""
     return jax(f"ours, {engine}", "gpu", work, shape, dtype=dtype, **more)
+
+
+def square(shape: Shape) -> Contestant:
+    """Return a large product in bfloat16: the rate that the limit is taken at."""
+    found = product("8192 cubed", "gpu", shape, SQUARE, "m")
+    return found._replace(job=found.job | {"dtype": "bfloat16"})
 
 
 def cudnn(work: str, shape: Shape, dtype: str, graph: bool = False) -> Contestant:
