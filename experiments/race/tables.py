@@ -154,7 +154,8 @@ def limits(line: Line) -> list[str]:
     rate = flops(line["shape"]) / ms / 1e6
     text = [
         f"GEMM limit {number(ms)} ms: {flops(line['shape']) / 1e9:.2f} GFLOP a training step at "
-        f"{rate:.0f} GFLOP/s, the rate of a large square product in this run. Ours is at {100 * ms / ours.ms:.0f} % of it."
+        f"{rate:.0f} GFLOP/s, the rate of a large square product in this run. Ours is at "
+        f"{100 * ms / ours.ms:.0f} % of it."
     ]
     if found:
         largest = max(found, key=lambda name: found[name])
