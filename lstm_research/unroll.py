@@ -19,6 +19,7 @@ from lstm_research.axes import Array, Hiddens, Lengths, Resets, Seed, Steps, Tre
 from lstm_research.cell import Cell, Weights, project, sizes, step
 from lstm_research.masks import Masks, choose, clean, layout
 from lstm_research.pieces import in_pieces, piece
+from lstm_research.shards import shares, split
 
 Engine = Literal["auto", "scan", "fused", "parallel", "newton"]
 Unroll = Callable[..., tuple[Tree, Hiddens]]
@@ -105,19 +106,26 @@ def compiled(
     x = clean(x, masks)
     if cell.ready is not None and key is not None:
         weights = cell.ready(weights, key)
-    first = None if masks.fresh is None else cell.start(x.shape[1:-1], hidden, dtype)
-
-    def run(carry: Tree, now: tuple[Steps, Masks]) -> tuple[Tree, Hiddens]:
-        x, masks = now
-        zx = cell.drive(weights, x, masks, key)
-        return loop(cell, weights, first, carry, zx, masks, reverse)
-
     length = x.shape[0]
     if loop is not scan and cell.drive is project and weights.w is not None:
         length = piece(x.shape, weights.w.shape[1] * dtype.itemsize)
-    if length < x.shape[0]:
-        return in_pieces(run, length, carry, (x, masks), reverse)
-    return run(carry, (x, masks))
+
+    def whole(weights: Weights, carry: Tree, now: tuple[Steps, Masks]) -> tuple[Tree, Hiddens]:
+        fresh, batch = now[1].fresh, now[0].shape[1:-1]
+        first = None if fresh is None else cell.start(batch, hidden, dtype)
+
+        def run(carry: Tree, now: tuple[Steps, Masks]) -> tuple[Tree, Hiddens]:
+            zx = cell.drive(weights, *now, key)
+            return loop(cell, weights, first, carry, zx, now[1], reverse)
+
+        if length < x.shape[0]:
+            return in_pieces(run, length, carry, now, reverse)
+        return run(carry, now)
+
+    quiet = key is None or not cell.noisy
+    if quiet and shares(x.shape[1:-1]) > 1:
+        return split(whole, weights, carry, (x, masks))
+    return whole(weights, carry, (x, masks))
 
 
 def unroll_scan(

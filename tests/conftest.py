@@ -1,5 +1,8 @@
 """Fixtures of every test: a key, float64 where a claim needs it, and the real data of the
 neighbourhood.
+
+Compiling is what the quick suite costs, so it compiles without XLA's expensive optimisations; with any
+other `-m` the programs are those that users run.
 """
 
 import os
@@ -11,6 +14,13 @@ import pytest
 NEIGHBOUR = Path(__file__).parents[2] / "shared" / "data"
 if NEIGHBOUR.is_dir():
     os.environ.setdefault("LSTM_RESEARCH_DATA", str(NEIGHBOUR))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    jax.config.update("jax_num_cpu_devices", 2)  # as in a run, where a core is a device
+    if config.option.markexpr == "not slow":
+        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # for the processes that tests start
+        jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture

@@ -122,8 +122,8 @@ def gradients(made, engine, reverse=False):
 
 
 @pytest.mark.parametrize(("cell", "noise", "reverse"), [
-    ("lstm", {}, False), ("peephole", NOISE, False), ("gru", {}, False), ("gru_before", {}, False),
-    ("greff/fgr", {}, False), ("lstm", {}, True),
+    ("peephole", NOISE, False), ("gru_before", {}, False), ("lstm", {}, True),
+    *(pytest.param(cell, {}, False, marks=pytest.mark.slow) for cell in ("lstm", "gru", "greff/fgr")),
 ])  # fmt: skip
 def test_fused_equals_scan_in_training(cell, noise, reverse):
     """Values and gradients under lengths and resets; NaN in the padding reaches neither."""

@@ -82,3 +82,13 @@ def test_music_lets_validation_choose_among_settings_that_both_seeds_have():
     records = [record(quiet, 0, 8.4), record(quiet, 1, 8.6), record(noisy, 0, 8.45)]
     assert music.best([*records, record(noisy, 1, 8.5), record(quiet, 2, 1.0)]) == noisy
     assert music.best([*records, record(noisy, 1, 8.6)]) == quiet
+
+
+def test_parity_sees_a_difference_and_says_what_is_absent(monkeypatch):
+    parity = load("parity")
+    assert parity.apart([3.0, 4.0], [3.0, 5.0]) == 0.2 and parity.apart([0.5], [0.25]) == 0.25
+    monkeypatch.setattr(parity, "SHAPES", 1)
+    title, dtype, figure = next(parity.with_flax())
+    assert (title, dtype) == ("flax.linen.LSTMCell", "float32") and figure < 1e-6
+    monkeypatch.setitem(parity.LIBRARIES, "torch", (("no_such_package",), parity.with_torch))
+    assert list(parity.compare("torch")) == ["| torch | not installed | |"]

@@ -99,7 +99,8 @@ def rule(cell, p, z, carry, row, turn):
     return new, pull(turn if isinstance(new, Carry) else type(new)(turn.c + turn.h))
 
 
-@pytest.mark.parametrize("dtype", [np.float64, pytest.param(np.float32, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_the_cell_compiled_for_a_row_is_the_row_of_the_superset(float64, dtype):
     """The rule and its derivative, for every legal row."""
     rng = np.random.default_rng(1)
@@ -148,7 +149,14 @@ def test_fused_equals_scan_for_every_named_cell(float64, subject):
         agree(gradients(subject.spec)(*data), gradients(subject.spec, "scan")(*data))
 
 
-@pytest.mark.parametrize("name", ["peephole", "gru", "gru_before", "greff/fgr"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "peephole",
+        "gru_before",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("gru", "greff/fgr")),
+    ],
+)
 @pytest.mark.parametrize("masked", [False, True])
 def test_fused_equals_scan_in_reverse_over_two_batch_axes(float64, name, masked):
     spec = SPECS[name]

@@ -111,9 +111,10 @@ def match(spec, got, want, limit):
 
 
 # float32: gradients sum a hundred products of either sign; the two programs add in another order
-LIMITS = [(np.float64, 1e-12), pytest.param(np.float32, 3e-6, marks=pytest.mark.slow)]
+LIMITS = [(np.float64, 1e-12), (np.float32, 3e-6)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "limit"), LIMITS, ids=["float64", "float32"])
 def test_a_row_as_data_is_the_row_as_code_alone_and_in_a_table(dtype, limit):
     with jax.enable_x64(dtype == np.float64):

@@ -17,7 +17,7 @@ ORDER = (
     "cells.multiplicative", "cells.lru", "cells.mingru", "cells.mlstm", "cells.qrnn", "cells.rglru",
     "cells.sru", "cells", "wrappers.front", "wrappers.variational", "wrappers.candidate",
     "wrappers.layer_norm", "wrappers.layer_norm_carried", "wrappers.batch_norm",
-    "wrappers.weight_drop", "wrappers.zoneout", "wrappers", "pieces", "unroll", "parallel",
+    "wrappers.weight_drop", "wrappers.zoneout", "wrappers", "pieces", "shards", "unroll", "parallel",
     "newton", "fused", "stream", "catalogue", "nnx_cell", "nnx_layer", "network", "interop",
     "interop.forward", "interop.onnx_graph", "interop.onnx_shapes", "interop.onnx_primitives",
     "interop.onnx_complex", "interop.onnx_operators", "interop.onnx_scan", "interop.onnx",

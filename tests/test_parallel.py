@@ -64,8 +64,18 @@ DIAGONAL = [
 ]
 
 
+FEW = [
+    pytest.param(
+        each,
+        id=each.name,
+        marks=() if each.name in ("mlstm", "lru", "qrnn_ifo", "minlstm") else pytest.mark.slow,
+    )
+    for each in LINEAR
+]
+
+
 @pytest.mark.parametrize("reverse", [False, pytest.param(True, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("subject", LINEAR, ids=lambda subject: subject.name)
+@pytest.mark.parametrize("subject", FEW)
 def test_all_steps_at_once_are_one_after_the_other(float64, subject, reverse):
     cell = subject.spec.build()
     problem = drawn(cell)

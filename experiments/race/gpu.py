@@ -1,8 +1,8 @@
 """The comparison on a GPU: our engines against cuDNN's LSTM through PyTorch, gates, and a pack of runs.
 
-D = H and H is a multiple of 128, so that cuDNN may take its persistent kernel in float16. PyTorch holds
-its weights in the dtype that it computes in; ours holds float32 and casts them every step. float32 is
-TF32 on both sides where the library's own default says so.
+D = H and H is a multiple of 128, so that cuDNN may take its persistent kernel in float16. PyTorch's LSTM
+is of the dtype throughout; ours rounds the operands of its products and keeps state, gates and weights
+in float32. float32 is TF32 on both sides where the library's own default says so.
 """
 
 from collections.abc import Iterable

@@ -1,9 +1,11 @@
 """Calls of JAX: K training steps or forward passes in one program, a pack of runs, a stream.
 
-Where the process has several devices, the batch is split over them and the gradients are averaged: the
-same for every rival.
+Where the process has several devices, ours splits its batch itself (`lstm_research.shards`). For a rival
+the whole training step is split here and its gradients are averaged, which is what Flax's users write.
 """
 
+import contextlib
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -11,15 +13,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import PartitionSpec
 
 import lstm_research as lr
+from lstm_research import shards
 from lstm_research.axes import Array, Tree
-from race.rivals import RIVALS, Apply, weights
+from race.rivals import RIVALS, Apply, ours, weights
 
 RATE = 0.01
 SCALE = 2.0**16  # of the loss in float16, whose smallest number would swallow the gradients
 TINY = 1e-30  # ties a pass to the one before it, so that no compiler runs them once
+ROUNDS = "precision" in inspect.signature(lr.unroll).parameters  # else all of a run is of the dtype
 Call = Callable[[int], float]
 
 
@@ -37,23 +41,27 @@ def parts(job: dict[str, Any]) -> tuple[Tree, Apply, Array]:
     held = weights(cell, features, hidden)
     if job.get("bare"):  # without the products of R: what is left is the loop and its gates
         held = held._replace(r=tuple(None for _ in held.r))
+    dtype = job.get("dtype", "float32")
+    x = jax.random.normal(jax.random.key(0), (steps, batch, features))
+    cast_all = job.get("cast", not ROUNDS) and dtype != "float32"
+    if dtype != "float32" and not cast_all:  # operands are rounded, the state is not
+        engine = job["rival"].removeprefix("ours, ")
+        return *ours(engine, precision=dtype)(cell, held), x
     params, apply = RIVALS[job["rival"]].make(cell, held)
-    dtype = jnp.dtype(job.get("dtype", "float32"))
-    x = jax.random.normal(jax.random.key(0), (steps, batch, features)).astype(dtype)
 
     def cast(params: Tree, x: Array) -> Array:
         return apply(jax.tree.map(lambda p: p.astype(dtype), params), x).astype(jnp.float32)
 
-    return params, apply if dtype == jnp.float32 else cast, x
+    return params, cast if cast_all else apply, x.astype(dtype)
 
 
 def train(job: dict[str, Any]) -> Call:
     """Return training steps: forward, backward, gradient descent on the mean of h squared."""
     params, apply, x = parts(job)
-    scale = SCALE if job.get("dtype") == "float16" else 1.0
+    scale = SCALE if job.get("dtype") == "float16" and job.get("cast", not ROUNDS) else 1.0
     objective = jax.value_and_grad(lambda params, x: scale * jnp.mean(apply(params, x) ** 2))
-    average: Callable[[Tree], Tree] = lambda tree: lax.pmean(tree, "cores")
-    several = jax.device_count() > 1
+    average: Callable[[Tree], Tree] = lambda tree: lax.pmean(tree, shards.AXIS)
+    several = splits(job)
 
     def steps(params: Tree, x: Array, count: Array) -> Array:
         def one(_: Array, state: tuple[Tree, Array]) -> tuple[Tree, Array]:
@@ -68,37 +76,48 @@ def train(job: dict[str, Any]) -> Call:
     if runs:  # a pack: the same program for many sets of weights
         params = jax.tree.map(lambda p: jnp.stack([p] * runs), params)
         steps = jax.vmap(steps, (0, None, None))
-    return called(steps, params, x)
+    return called(steps, params, x, several)
 
 
 def passes(job: dict[str, Any]) -> Call:
     """Return forward passes, each on inputs that wait for the pass before."""
     params, apply, x = parts(job)
-    several = jax.device_count() > 1
+    several = splits(job)
 
     def steps(params: Tree, x: Array, count: Array) -> Array:
         def one(_: Array, value: Array) -> Array:
             value = jnp.mean(apply(params, x + (TINY * value).astype(x.dtype)) ** 2)
-            return lax.pmean(value, "cores") if several else value
+            return lax.pmean(value, shards.AXIS) if several else value
 
         return lax.fori_loop(0, count, one, jnp.float32(0))
 
-    return called(steps, params, x)
+    return called(steps, params, x, several)
 
 
-def called(steps: Callable[..., Array], params: Tree, x: Array) -> Call:
+def splits(job: dict[str, Any]) -> bool:
+    """Return whether the step is split here, not in the package."""
+    return jax.device_count() > 1 and (
+        bool(job.get("whole")) or not job["rival"].startswith("ours")
+    )
+
+
+def called(steps: Callable[..., Array], params: Tree, x: Array, split: bool) -> Call:
     """Compile steps(params, x, count), the batch over the devices where there are several."""
-    cores = jax.device_count()
-    if cores > 1:
-        if x.shape[1] % cores:
-            raise ValueError(f"a batch of {x.shape[1]} does not split over {cores} devices")
-        whole, split = PartitionSpec(), PartitionSpec(None, "cores")
-        mesh = Mesh(np.array(jax.devices()), ("cores",))
+    cores, mesh = jax.device_count(), shards.mesh()
+    if cores > 1 and x.shape[1] % cores:
+        raise ValueError(f"a batch of {x.shape[1]} does not split over {cores} devices")
+    if split:
+        whole, parts = PartitionSpec(), PartitionSpec(None, shards.AXIS)
         steps = jax.shard_map(
-            steps, mesh=mesh, in_specs=(whole, split, whole), out_specs=whole, check_vma=False
+            steps, mesh=mesh, in_specs=(whole, parts, whole), out_specs=whole, check_vma=False
         )
     run = jax.jit(steps)
-    return lambda count: float(jnp.mean(run(params, x, jnp.int32(count))))
+
+    def call(count: int) -> float:
+        with contextlib.nullcontext() if split or cores == 1 else jax.set_mesh(mesh):
+            return float(jnp.mean(run(params, x, jnp.int32(count))))
+
+    return call
 
 
 def stream(job: dict[str, Any]) -> Call:

@@ -29,8 +29,11 @@ class Rival(NamedTuple):
     make: Make
 
 
-def ours(engine: Any) -> Make:
-    """Return our recurrence with an engine; serves every cell of the catalogue."""
+def ours(engine: Any, **settings: Any) -> Make:
+    """Return our recurrence with an engine; serves every cell of the catalogue.
+
+    settings: of `unroll`, its precision for instance.
+    """
 
     def make(name: str, weights: Weights) -> tuple[Tree, Apply]:
         cell = lr.cell(name)
@@ -38,7 +41,7 @@ def ours(engine: Any) -> Make:
         def apply(weights: Weights, x: Array) -> Any:
             hidden = sizes(cell, weights)[1]
             carry = cell.start(x.shape[1:-1], hidden, x.dtype)
-            return lr.unroll(cell, weights, carry, x, engine=engine)[1]
+            return lr.unroll(cell, weights, carry, x, engine=engine, **settings)[1]
 
         return weights, apply
 

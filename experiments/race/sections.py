@@ -73,7 +73,8 @@ def limits(shape: Shape) -> list[Contestant]:
             if name in ALONE
         ]
     bare = [
-        jax("ours, fused", setting, "train", shape, bare=True) for setting in ("all cores", SPLIT)
+        jax("ours, fused", setting, "train", shape, bare=True, whole=True)
+        for setting in ("all cores", SPLIT)
     ]
     return found + [each._replace(name=f"{LIMIT}all but R") for each in bare]
 
@@ -83,6 +84,8 @@ def train(shape: Shape) -> list[Contestant]:
     found = [
         jax(name, setting, "train", shape) for name in OURS for setting in ("all cores", SPLIT)
     ]
+    whole = jax("ours, auto", SPLIT, "train", shape, whole=True)
+    found.append(whole._replace(name="ours, auto, the step split"))
     for name in PEERS:
         settings = ("all cores",) if name in SLOWER or shape[3] >= WIDE else (*THREADS, SPLIT)
         found += [jax(name, setting, "train", shape) for setting in settings]

@@ -12,6 +12,9 @@ Loading needs no PyTorch: a state dict may hold tensors or arrays. float64 stays
 it enabled.
 """
 
+# Where PyTorch is absent, pyright takes this very file for it:
+# pyright: reportAttributeAccessIssue=false
+
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,6 +1,7 @@
 """A network with encoding and read-out as a PyTorch module; needs PyTorch to be imported."""
 
-# pyright: reportMissingImports=false
+# Where PyTorch is absent, pyright takes the file torch.py beside this one for it:
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
 
 from typing import Any
 

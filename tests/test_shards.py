@@ -1,0 +1,70 @@
+"""A batch over two devices is the batch on one: values, gradients, masks; noise keeps it whole."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from agreement import agree
+from contract import FAST, problem
+
+from lstm_research import catalogue, shards
+from lstm_research.cells import CELLS
+from lstm_research.fused import unroll
+from lstm_research.gated import GateSpec
+from lstm_research.wrappers import Wrapped, WrapSpec
+
+T, B = 5, 4
+LENGTHS, RESETS = np.array([T, 4, 1, 0]), np.zeros((T, B), bool)
+RESETS[[2, 3], 1] = True
+
+pytestmark = pytest.mark.skipif(
+    len(jax.devices()) < 2,
+    reason="JAX had started with one device before the tests could ask for two",
+)
+
+
+def program(spec, reverse: bool, engine: str, masked: bool):
+    """Return the lowered values and gradients under a loss that sees everything."""
+    cell = spec.build()
+
+    def loss(weights, carry, x, seen, lengths, resets):
+        masks = {"lengths": lengths, "resets": resets} if masked else {}
+        last, h = unroll(cell, weights, carry, x, reverse=reverse, engine=engine, **masks)
+        return (h * seen).sum() + sum(jnp.sin(leaf).sum() for leaf in jax.tree.leaves(last)), h
+
+    data = (*problem(spec, T, B), LENGTHS, RESETS)
+    return jax.jit(jax.value_and_grad(loss, (0, 1, 2), has_aux=True)).lower(*data), data
+
+
+CASES = [
+    ("peephole", True, "fused", True), ("lstm", False, "fused", False), ("mgu", False, "scan", True),
+    ("mingru", True, "parallel", True), ("slstm", False, "fused", True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "reverse", "engine", "masked"), CASES, ids=lambda each: str(each))
+def test_two_devices_give_what_one_gives(float64, name, reverse, engine, masked):
+    spec = catalogue.spec(CELLS, "cell", name, {})
+    lowered, data = program(spec, reverse, engine, masked)
+    want = lowered.compile(FAST)(*data)
+    with jax.set_mesh(shards.mesh(jax.devices()[:2])):
+        lowered, data = program(spec, reverse, engine, masked)
+        compiled = lowered.compile(FAST)
+        got = compiled(*data)
+    agree(jax.tree.map(np.asarray, got), want)
+    assert compiled.as_text().count(" all-reduce(") <= 2, "gradients travel once, after the loop"
+
+
+def test_a_batch_that_does_not_divide_stays_whole():
+    with jax.set_mesh(shards.mesh(jax.devices()[:2])):
+        assert [shards.shares(batch) for batch in ((), (3,), (4,), (4, 3), (0,))] == [1, 1, 2, 2, 2]
+    assert shards.shares((4,)) == 1
+
+
+def test_noise_belongs_to_the_whole_batch():
+    spec = Wrapped(GateSpec(), WrapSpec(variational_h=0.5))
+    weights, carry, x, _ = problem(spec, T, B, dtype=np.float32)
+    run = lambda key: jax.jit(lambda: unroll(spec.build(), weights, carry, x, key=key)[1])()
+    want = run(jax.random.key(3))
+    with jax.set_mesh(shards.mesh(jax.devices()[:2])):
+        agree(np.asarray(run(jax.random.key(3))), want, 1e-6)
