@@ -11,7 +11,7 @@ from race.sections import CELLS, PEERS
 
 import lstm_research as lr
 
-SHAPE = (3, 5, 2, 4)
+SHAPE = (4, 5, 2, 4)  # a batch that two devices can share
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 RATE = 50.0  # so large that three steps on other gradients end elsewhere
 
