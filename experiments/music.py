@@ -178,10 +178,15 @@ def save(records: Mapping[str, Record]) -> None:
     draw()
 
 
+def rendered(path: Path) -> str:
+    """Return the Markdown of the runs in a file."""
+    first, *records = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    return render(records, first["baselines"])
+
+
 def draw() -> None:
     """Write music.md from music.jsonl."""
-    first, *records = map(json.loads, LINES.read_text(encoding="utf-8").splitlines())
-    (RESULTS / "music.md").write_text(render(records, first["baselines"]), encoding="utf-8")
+    LINES.with_suffix(".md").write_text(rendered(LINES), encoding="utf-8")
 
 
 def render(records: list[Record], baselines: Mapping[str, float]) -> str:

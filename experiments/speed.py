@@ -1,138 +1,61 @@
-"""One training step of an LSTM layer: ours against Flax and PyTorch, in one run on one machine.
+"""How fast is a training step of ours beside every other LSTM, and beside what the processor can do?
 
-    python experiments/speed.py                      the shapes below
-    python experiments/speed.py 64,100,2,128         batch, time, features, hidden of your own
+    python experiments/speed.py                                     everything on a CPU, write results/speed.*
+    python experiments/speed.py --only train --shapes 64,100,2,128  a piece: batch,time,features,hidden
+    python experiments/speed.py --render                            draw again from results/speed.jsonl
+    python experiments/speed.py --gpu                               against cuDNN, within ten minutes
 
-A step is forward, backward and plain gradient descent on the mean of h squared over all steps, float32.
-JAX rivals take `K` steps in one jitted call, as ours does; PyTorch runs eagerly, as it is used. The
-rivals take turns, `ROUNDS` times; the table holds the median of a step, its spread (10th to 90th
-percentile) and the ratio to ours. A rival that is not installed is said to be absent.
+A training step is forward, backward and gradient descent on the mean of h squared over all steps, in
+float32, from the same weights for all: the loss before the first step is the same or the table says so.
+Libraries of JAX take many steps in one program, as ours does; PyTorch is run eagerly, as it is used. The
+contestants take turns and the order rotates; a figure is the median over the rounds with its 10th and
+90th percentile. Each is measured with all cores inside its products, with one core, and, where it can
+be, with its batch over two devices of one core each; its figure is its best. Forward passes, streams of
+batch one, the gates of this package beside its own LSTM, memory and the time to a first step follow the
+same rule. Every run appends lines to speed.jsonl; a table holds the newest line of its shape.
 """
 
 import argparse
-import importlib
-import importlib.util
+import json
 import os
-import platform
-import statistics
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-import flax
-import jax
-import jax.numpy as jnp
-import numpy as np
-from flax import nnx
-from jax import lax
+from race import gpu, launches, picture, sections, tables
+from race.machine import load, machine
+from race.turns import Contestant, Workers, compete
 
-import lstm_research as lr
-from lstm_research.unroll import Engine
-
-SHAPES = ((64, 100, 2, 128), (32, 100, 2, 32), (20, 600, 2, 128))
-K, ROUNDS, RATE = 10, 9, 0.01
-Shape = tuple[int, int, int, int]
-Call = Callable[[], float]  # takes K steps and returns the loss
+RESULTS = Path(__file__).parent / "results"
+SECTIONS = ("train", "forward", "stream", "variants", "memory", "start")
+GPU_S = 540.0  # after so many seconds nobody new is started
+Shape = sections.Shape
 
 
-def stepped(layer: nnx.Module, x: jax.Array) -> Call:
-    """Return K training steps of an nnx module, compiled as one call."""
-    graph, params, rest = nnx.split(layer, nnx.Param, ...)
-
-    @jax.jit
-    def steps(params, rest, x):
-        def loss(params):
-            return jnp.mean(nnx.merge(graph, params, rest, copy=True)(x) ** 2)
-
-        def one(_, params):
-            return jax.tree.map(lambda p, g: p - RATE * g, params, jax.grad(loss)(params))
-
-        return loss(lax.fori_loop(0, K, one, params))
-
-    return lambda: float(steps(params, rest, x))
+def rendered(path: Path) -> str:
+    """Return the Markdown of the lines in a file."""
+    return tables.render([json.loads(line) for line in path.read_text("utf-8").splitlines()])
 
 
-def inputs(shape: Shape) -> jax.Array:
-    """Return the inputs of all rivals, batch-major."""
-    batch, steps, features, _ = shape
-    return jax.random.normal(jax.random.key(0), (batch, steps, features))
+def append(path: Path, line: dict[str, Any]) -> None:
+    """Add a line to the results, and draw them again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        print(json.dumps(line), file=file)
+    path.with_suffix(".md").write_text(rendered(path), encoding="utf-8")
 
 
-def ours(engine: Engine) -> Callable[[Shape], Call]:
-    """Return our layer with an engine."""
-
-    def make(shape: Shape) -> Call:
-        layer = lr.Recurrent("lstm", shape[2], shape[3], engine=engine, rngs=nnx.Rngs(0))
-        return stepped(layer, inputs(shape))
-
-    return make
-
-
-def flax_nnx(shape: Shape) -> Call:
-    """Return Flax's own loop over its fused LSTM cell."""
-    cell = nnx.OptimizedLSTMCell(shape[2], shape[3], rngs=nnx.Rngs(0))
-    return stepped(nnx.RNN(cell, rngs=nnx.Rngs(0)), inputs(shape))
-
-
-def torch_lstm(shape: Shape) -> Call:
-    """Return PyTorch's LSTM with all the threads that the machine has."""
-    torch = importlib.import_module("torch")
-    torch.manual_seed(0)
-    layer = torch.nn.LSTM(shape[2], shape[3], batch_first=True)
-    rule = torch.optim.SGD(layer.parameters(), RATE)
-    x = torch.from_numpy(np.array(inputs(shape)))
-
-    def call() -> float:
-        for _ in range(K):
-            rule.zero_grad()
-            loss = layer(x)[0].square().mean()
-            loss.backward()
-            rule.step()
-        return float(loss.detach())
-
-    return call
-
-
-RIVALS: dict[str, tuple[str, Callable[[Shape], Call]]] = {
-    "ours, fused": ("jax", ours("fused")),
-    "ours, scan": ("jax", ours("scan")),
-    "flax nnx.RNN": ("flax", flax_nnx),
-    "torch nn.LSTM": ("torch", torch_lstm),
-}
-
-
-def measure(shape: Shape) -> dict[str, list[float]]:
-    """Return milliseconds a step of every rival that is here, taken in turns."""
-    calls = {
-        name: make(shape)
-        for name, (package, make) in RIVALS.items()
-        if importlib.util.find_spec(package) is not None
-    }
-    for call in calls.values():
-        call()  # compiles
-        call()
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(ROUNDS):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            times[name].append(1e3 * (time.perf_counter() - start) / K)
-    return times
-
-
-def report(shape: Shape, times: dict[str, list[float]]) -> str:
-    """Return the Markdown lines of one shape."""
-    base = statistics.median(times["ours, fused"])
-    lines = [f"\nbatch {shape[0]}, time {shape[1]}, features {shape[2]}, hidden {shape[3]}\n",
-             "| | ms a step | 10 % to 90 % | times ours |", "|---|---|---|---|"]  # fmt: skip
-    for name in RIVALS:
-        if name not in times:
-            lines.append(f"| {name} | not installed | | |")
-            continue
-        taken = sorted(times[name])
-        low, high = taken[len(taken) // 10], taken[-1 - len(taken) // 10]
-        mid = statistics.median(taken)
-        lines.append(f"| {name} | {mid:.2f} | {low:.2f} to {high:.2f} | {mid / base:.2f} |")
-    return "\n".join(lines)
+def line(
+    workers: Workers, setting: str, section: str, shape: Shape | None, run: Callable[[], list[Any]]
+) -> dict[str, Any]:
+    """Return the record of a section and a shape: who, where, when, and how busy the machine was."""
+    around, before, begun = machine(workers, setting), load(), time.perf_counter()
+    records = run()
+    around["machine"]["load"] = [before, load()]
+    took = round(time.perf_counter() - begun, 1)
+    return {"section": section, "shape": shape, **around, "took_s": took, "rivals": records}
 
 
 def shape(text: str) -> Shape:
@@ -141,23 +64,76 @@ def shape(text: str) -> Shape:
     return batch, steps, features, hidden
 
 
+def on_cpu(options: argparse.Namespace, path: Path) -> None:
+    """Measure the sections that were asked for, one line a shape."""
+    for section in options.only or SECTIONS:
+        if section in ("memory", "start"):
+            run = launches.memory if section == "memory" else launches.launches
+            with Workers() as workers:
+                found = line(workers, "all cores", section, None, run)
+            append(path, found)
+            print(tables.short(found), flush=True)
+            continue
+        for each in options.shapes or sections.SHAPES[section]:
+            with Workers() as workers:
+                run = rounds(workers, sections.CONTESTANTS[section](each), options)
+                found = line(workers, "all cores", section, each, run)
+            append(path, found)
+            print(tables.short(found), flush=True)
+
+
+def rounds(
+    workers: Workers, who: list[Contestant], options: argparse.Namespace, deadline: float = 1e18
+) -> Callable[[], list[Any]]:
+    """Return the competition of these contestants, not yet begun."""
+    return lambda: compete(
+        workers, who, rounds=options.rounds, seconds=options.seconds, deadline=deadline
+    )
+
+
+def on_gpu(options: argparse.Namespace, path: Path) -> None:
+    """Measure all that makes sense on a GPU, most important first, until the time is up."""
+    deadline, found = time.monotonic() + options.limit, []
+    with Workers() as workers:
+        told = workers["gpu"].ask(do="facts")
+        if "engines" not in told:
+            sys.exit(f"--gpu: JAX finds no GPU that it can use: {told['reason']}")
+        engines = told["engines"]
+        for section, each, who in gpu.PLAN:
+            if options.only and section.removeprefix("gpu ") not in options.only:
+                continue
+            each = (options.shapes or [each])[0]
+            run = rounds(workers, who(each, engines), options, deadline)
+            found.append(line(workers, "gpu", section, each, run))
+            append(path, found[-1])
+    print("\n".join(tables.short(each) for each in found))
+
+
 def main() -> None:
-    """Measure and print."""
+    """Measure what is asked for, append, draw."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("shapes", nargs="*", help="batch,time,features,hidden")
+    parser.add_argument("--gpu", action="store_true", help="on a GPU, against cuDNN")
+    parser.add_argument("--render", action="store_true", help="draw again, measure nothing")
+    parser.add_argument("--only", nargs="*", choices=(*SECTIONS, "pack"), help="these sections")
+    parser.add_argument("--shapes", nargs="*", type=shape, help="batch,time,features,hidden ...")
+    parser.add_argument("--rounds", type=int, default=9, help="turns of each (default: 9)")
+    parser.add_argument("--seconds", type=float, default=0.3, help="of a turn (default: 0.3)")
+    parser.add_argument(
+        "--limit", type=float, default=GPU_S, help="seconds on a GPU (default: 540)"
+    )
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     options = parser.parse_args()
-    chosen = [shape(text) for text in options.shapes] or SHAPES
-    torch = "no torch"
-    if importlib.util.find_spec("torch") is not None:
-        torch = f"torch {importlib.import_module('torch').__version__}"
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, {jax.devices()[0].device_kind}; jax "
-        f"{jax.__version__}, flax {flax.__version__}, {torch}; {ROUNDS} rounds of {K} steps"
-    )
-    for each in chosen:
-        print(report(each, measure(each)), flush=True)
+    path = options.out / ("speed_gpu.jsonl" if options.gpu else "speed.jsonl")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache / "lstm_research" / "race"))
+    if options.render:
+        path.with_suffix(".md").write_text(rendered(path), encoding="utf-8")
+        print(rendered(path))
+    else:
+        (on_gpu if options.gpu else on_cpu)(options, path)
+    picture.draw(path)
 
 
 if __name__ == "__main__":
