@@ -9,13 +9,19 @@ from contract import gradients, problem
 from sampled import sampled
 from test_cells import SUBJECTS
 
-from lstm_research import fused, fused_columns
+from lstm_research import catalogue, fused, fused_columns
+from lstm_research.cells import CELLS
 from lstm_research.gated import GateSpec, Switches, swept
 from lstm_research.wrappers import Wrapped, WrapSpec
 
 T, B = 6, 4
 LENGTHS, RESETS = np.array([T, 4, 1, 0]), np.zeros((T, B), bool)
 RESETS[[2, 4], 0] = RESETS[3, 1] = True
+
+
+def named(name: str):
+    """Return the cell of a name."""
+    return catalogue.spec(CELLS, "cell", name, {}).build()
 
 
 @pytest.mark.slow
@@ -36,7 +42,7 @@ def test_a_cell_that_is_not_served_says_why():
     with pytest.raises(
         ValueError, match="engine='columns' cannot run this cell: each of its heads"
     ):
-        fused.chosen(SUBJECTS["slstm"].spec.build(), "columns", 8)
+        fused.chosen(named("slstm"), "columns", 8)
 
 
 @pytest.mark.parametrize("subject", sampled(SUBJECTS.values()))
