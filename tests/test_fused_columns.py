@@ -31,10 +31,7 @@ def test_most_cells_are_served():
 
 
 def test_a_cell_that_is_not_served_says_why():
-    why = {
-        n: fused_columns.unserved(SUBJECTS[n].spec.build())
-        for n in ("phased", "indrnn", "lstmp", "onlstm")
-    }
+    why = {n: fused_columns.unserved(named(n)) for n in ("phased", "indrnn", "lstmp", "onlstm")}
     assert "another way" in why["onlstm"] and "stop_gradient" in why["phased"]
     assert "product" in why["indrnn"] and "wide" in why["lstmp"]
     served = GateSpec().build()

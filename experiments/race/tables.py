@@ -240,7 +240,7 @@ def on_gpu(line: Line) -> str:
     if line["section"] in ("gpu train", "gpu forward") and tuple(line["shape"]) == gpu.SHAPES[-1]:
         at = 1 if line["section"] == "gpu forward" else 2
         lines += [
-            f"| *{row[0]}* | published | {row[at]} | | {row[at] / 1.024:.2f} | |"
+            f"| *{row[0]}* | published | {row[at]} | | {float(row[at]) / 1.024:.2f} | |"
             for row in gpu.PUBLISHED
         ]
         lines.append(f"\n*Published, H100:* {gpu.CITED}.")
