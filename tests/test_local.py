@@ -9,7 +9,7 @@ from small import small
 
 from lstm_research import local, store
 from lstm_research.local import Hooks, choose, launch
-from lstm_research.run import signature
+from lstm_research.signature import signature
 
 
 def hooks(ends: list, start=lambda slot, spec: None, event=lambda slot, event: None) -> Hooks:
