@@ -21,6 +21,7 @@ from lstm_research.check import check as check_all
 from lstm_research.config import ConfigError, RunSpec, named
 from lstm_research.export import export
 from lstm_research.listing import drawing, one
+from lstm_research.plan import CHOICES, Choice
 from lstm_research.progress import display
 from lstm_research.render import FORMATS
 from lstm_research.run import Outcome
@@ -102,7 +103,8 @@ def run(arguments: list[str]) -> int:
             ]
         )
         return 0 if theirs else report(specs, Path(rim["runs"]))
-    return launch(specs, Path(rim["runs"]), rim["tracker"], "--force" in flags, rim["workers"])
+    way = rim["workers"], rim["pack"]
+    return launch(specs, Path(rim["runs"]), rim["tracker"], "--force" in flags, *way)
 
 
 def flags_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -147,25 +149,33 @@ def launch(
     tracked: str,
     force: bool = False,
     workers: int | None = None,
+    choice: Choice = "auto",
 ) -> int:
-    """Run specs on every core of this machine, show how far they are, say what became of them."""
+    """Run specs, many of them packed; show the plan and how far they are; say what became of them."""
     if tracked not in trackers.KINDS:
         raise ConfigError(unknown("tracker", tracked, trackers.KINDS, "tracker"))
+    if choice not in CHOICES:
+        raise ConfigError(unknown("pack", choice, CHOICES, "way to pack"))
+    worker = local.hire() if len(specs) > 1 else None  # before the display has a thread
     listeners = trackers.start(tracked, root, label=variant)
-    outcomes: list[Outcome] = []
-    with display(len(specs), local.slots(len(specs), workers)) as shown:
+    titles, before = [title(spec) for spec in specs], 0
+    with display([spec.budget.steps for spec in specs]) as shown:
 
-        def end(slot: int, spec: RunSpec, outcome: Outcome) -> None:
-            shown.end(slot, outcome.status, outcome.ran)
-            outcomes.append(outcome)
+        def end(which: int, outcome: Outcome) -> None:
+            nonlocal before
+            before += not outcome.ran
+            shown.end(which, outcome.status, outcome.ran)
 
         hooks = local.Hooks(
-            lambda slot, spec: shown.start(slot, title(spec), spec.budget.steps), shown.event, end
+            event=lambda which, event: shown.event(which, titles[which], event),
+            end=end,
+            tell=shown.say,
         )
-        local.launch(specs, root, hooks, workers=workers, force=force, listeners=listeners)
+        settings = local.Settings(root, force, workers, choice)
+        local.launch(specs, settings, hooks, listeners=listeners, worker=worker)
     for listener in listeners:
         listener.close()
-    return report(specs, root, sum(not outcome.ran for outcome in outcomes))
+    return report(specs, root, before)
 
 
 def report(specs: Sequence[RunSpec], root: Path, before: int = 0) -> int:
@@ -263,7 +273,8 @@ RUN_HELP = """lstm-research run [-m] [--force] KEY=VALUE ...
   cell=NAME task=NAME optimizer=NAME budget=NAME     a YAML of conf/; `lstm-research check` lists them
   wrap=NAME wrap.KEY=VALUE                           noise or a norm around the cell; null: bare
   cell.KEY task.KEY network.KEY optimizer.KEY budget.KEY=VALUE    any field of the spec
-  seed=0 study=default tracker=auto|wandb|none runs=runs workers=null
+  seed=0 study=default tracker=auto|wandb|none runs=runs
+  workers=null pack=auto|superset|rows               cores in use; rows of switches as one program or each its own
   -m                  sweep: cell=lstm,gru seed='range(5)' runs every combination
   --force             run again what is there already
   --cfg job           show the composed config, run nothing (Hydra's)"""

@@ -11,6 +11,7 @@ costs nothing on a CPU.
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
@@ -53,6 +54,7 @@ class Pack:
         self.width = min(most, -(-wanted // len(self.devices))) * len(self.devices)
         self.mesh = Mesh(np.array(self.devices), ("runs",))
         self.compile_s = 0.0
+        self.busy_s = 0.0  # seconds that its devices have computed, the mean over them
 
     def spread(self, each: Callable[..., Tree]) -> Callable[..., Tree]:
         """Return `each(changed, given, common)` for all runs; the first two have the axis of runs."""
@@ -107,10 +109,20 @@ class Pack:
         return evaluate(lambda batch: self.measure(model, self.place(due), batch), batches)
 
     def prepare(self) -> "Pack":
-        """Compile what training needs, ahead of the first run; return self."""
-        model = jax.eval_shape(self.program.begin, 0)
-        model = jax.tree.map(self._shape, (model.params, model.rest))
-        self.advance  # noqa: B018 (compiled when it is first asked for)
+        """Compile what training needs side by side, ahead of the first run; return self."""
+        state = jax.eval_shape(self.program.begin, 0)
+        model = jax.tree.map(
+            lambda leaf: np.zeros((self.width, *leaf.shape), leaf.dtype), (state.params, state.rest)
+        )
+        nobody = np.zeros(self.width, bool)
+        with ThreadPoolExecutor(3) as threads:
+            jobs = [
+                threads.submit(lambda: self.advance),
+                threads.submit(lambda: self.evaluate(self.place(model), nobody, "valid")),
+                threads.submit(self.program.begin, 0),  # its pieces are kept for all that follow
+            ]
+            for job in jobs:
+                job.result()
         return self
 
     def _shape(self, leaf: Any) -> jax.ShapeDtypeStruct:

@@ -22,7 +22,7 @@ from lstm_research.spelling import unknown
 
 GROUPS = ("cell", "task", "optimizer", "budget", "wrap")
 OPTIONAL = ("wrap",)  # null: none of the group
-RIM = ("tracker", "runs", "workers")  # settings of the launch, not of the run
+RIM = ("tracker", "runs", "workers", "pack")  # settings of the launch, not of the run
 PLAIN = ("seed", "study", *RIM)
 
 

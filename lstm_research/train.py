@@ -127,7 +127,9 @@ class Slots:
         self.state, losses, norms = self.pack.advance(self.state, given, self.pack.data)
         losses, norms = np.asarray(losses), np.asarray(norms)
         seconds, total = clock() - before, sum(counts.values())
-        pace = seconds * len({self.device(k) for k in counts}) / total
+        devices = len({self.device(k) for k in counts})
+        self.pack.busy_s += seconds * devices / len(self.pack.devices)
+        pace = seconds * devices / total
         for k, life in self.lives.items():
             life.paces.append(pace)
             life.seconds += seconds * counts[k] / total
