@@ -117,7 +117,9 @@ class Life:
     def evaluates(self, budget: Budget) -> bool:
         """Say whether this is a step at which it is evaluated."""
         at = self.ends.at
-        return self.ends.diverged is None and (at % budget.evaluate_every == 0 or at == budget.steps)
+        return self.ends.diverged is None and (
+            at % budget.evaluate_every == 0 or at == budget.steps
+        )
 
     def evaluated(
         self, task: Task, found: dict[str, float], model: Callable[[], tuple[Tree, Tree]]

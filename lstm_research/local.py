@@ -15,8 +15,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lstm_research import start, store
 from lstm_research import run as rim
+from lstm_research import start, store
 from lstm_research.config import RunSpec
 from lstm_research.pack import Pack
 from lstm_research.plan import Choice, Group, plan, told
@@ -90,15 +90,18 @@ def launch(
             hooks.start(todo[0])
             watch = lambda event: hooks.event(todo[0], event)
             spec = specs[todo[0]]
-            hooks.end(todo[0], run(spec, settings.root, force=settings.force, listeners=ears, watch=watch))
+            hooks.end(
+                todo[0], run(spec, settings.root, force=settings.force, listeners=ears, watch=watch)
+            )
         elif todo:
-            supervise(specs, todo, settings, hooks, ears, worker or hire())
+            before = len(first) - len(todo)
+            supervise(specs, todo, settings, hooks, ears, worker or hire(), before)
     finally:
         if worker is not None:
             worker.pipe.close()
 
 
-LOST = "its worker died twice with it; the same line runs it again"
+LOST = "its worker died; the same line runs it again"
 
 
 def supervise(
@@ -108,22 +111,25 @@ def supervise(
     hooks: Hooks,
     ears: tuple[Any, ...],
     worker: Worker,
+    before: int,
 ) -> None:
     """Have workers run what is to do; after a death, what it held alone and the rest as before."""
-    before = len(specs) - len(todo)
     left, batches = set(todo), [list(todo)]
     while batches:
         batch = [which for which in batches.pop(0) if which in left]
         if not batch:
             continue
-        worker.pipe.send((settings, [(which, specs[which]) for which in batch], before))
+        worker.pipe.send(
+            (settings, [(which, specs[which]) for which in batch], (len(specs), before))
+        )
         held = listen(worker.pipe, left, hooks, ears)
         if held is None:  # all have ended
             continue
         worker.process.join()
-        if len(batch) == 1:
-            left.discard(batch[0])
-            hooks.end(batch[0], Outcome("unfinished", settings.root, True, LOST))
+        if len(batch) == 1 or not held:
+            for which in left & set(batch):
+                left.discard(which)
+                hooks.end(which, Outcome("unfinished", settings.root, True, LOST))
         else:
             rest = [which for which in batch if which in left - held]
             batches = [[which] for which in sorted(held)] + [rest] + batches
@@ -187,11 +193,17 @@ def serve(pipe: Connection, theirs: Connection | None) -> None:
     voice = Voice(pipe)
     try:
         while True:
-            settings, jobs, before = pipe.recv()
+            settings, jobs, counts = pipe.recv()
             start.cores(settings.workers)
             try:
                 start.prepare()
-                work([spec for _, spec in jobs], [which for which, _ in jobs], settings, before, voice)
+                work(
+                    [spec for _, spec in jobs],
+                    [which for which, _ in jobs],
+                    settings,
+                    counts,
+                    voice,
+                )
                 voice.say("done")
             except (start.BadJaxlib, store.StoreError) as error:
                 voice.say("fault", str(error), isinstance(error, store.StoreError))
@@ -200,16 +212,23 @@ def serve(pipe: Connection, theirs: Connection | None) -> None:
 
 
 def work(
-    specs: Sequence[RunSpec], names: Sequence[int], settings: Settings, before: int, voice: Voice
+    specs: Sequence[RunSpec],
+    names: Sequence[int],
+    settings: Settings,
+    counts: tuple[int, int],
+    voice: Voice,
 ) -> None:
-    """Plan runs, compile their programs side by side, and train them one program after another."""
+    """Plan runs, compile their programs side by side, and train them one program after another.
+
+    counts: the jobs of the whole sweep, and how many of them were there already.
+    """
     import jax
 
     begun, waited, packs = time.perf_counter(), 0.0, []
     cores = len(jax.devices())
     groups = plan(specs, cores, settings.choice)
     if len(specs) > 1:
-        for line in told(groups, len(specs) + before, before, cores):
+        for line in told(groups, *counts, cores):
             voice.say("tell", line)
     with ThreadPoolExecutor(cores) as compilers:
         ready = [compilers.submit(compiled, group) for group in groups]

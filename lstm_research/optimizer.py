@@ -41,8 +41,10 @@ class OptimizerSpec:
     b1: float = 0.9  # adam, adamw
     b2: float = 0.999
     epsilon: float = 1e-8
-    input_noise: float = dataclasses.field(  # deviation of what is added to float inputs in training
-        default=0.0, metadata={"later": True}
+    input_noise: float = (
+        dataclasses.field(  # deviation of what is added to float inputs in training
+            default=0.0, metadata={"later": True}
+        )
     )
 
     def __post_init__(self) -> None:

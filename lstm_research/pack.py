@@ -61,7 +61,9 @@ class Pack:
 
         def here(changed: Tree, given: Tree, common: Tree) -> Tree:
             one = lambda run: each(*run, common)
-            return lax.map(one, (changed, given)) if self.serial else jax.vmap(one)((changed, given))
+            return (
+                lax.map(one, (changed, given)) if self.serial else jax.vmap(one)((changed, given))
+            )
 
         return jax.shard_map(
             here, mesh=self.mesh, in_specs=(RUNS, RUNS, ALL), out_specs=RUNS, check_vma=False
@@ -97,7 +99,9 @@ class Pack:
 
         def each(model: tuple[Tree, Tree], due: Array, batch: Tree) -> dict:
             found = lambda: self.program.measured(*model, batch)
-            none = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(found))
+            none = jax.tree.map(
+                lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(found)
+            )
             return lax.cond(due, found, lambda: none)
 
         return jax.jit(self.spread(each))
@@ -134,7 +138,9 @@ def memory(program: Program) -> tuple[int, int]:
     """Return bytes of one run: (kept between the steps, used in one step), an estimate from shapes."""
     state = jax.eval_shape(program.begin, 0)
     kept = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-    batch = jax.eval_shape(lambda: program.batch(program.task.data, jax.random.key(0), jnp.int32(0)))
+    batch = jax.eval_shape(
+        lambda: program.batch(program.task.data, jax.random.key(0), jnp.int32(0))
+    )
     steps = batch.inputs.shape[0] * batch.inputs.shape[1]
     wide = sum(leaf.shape[-1] for leaf in jax.tree.leaves(state.params) if leaf.ndim > 1)
     inputs = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(batch))

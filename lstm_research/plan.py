@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from lstm_research.config import RunSpec
 from lstm_research.gated import Switches
 from lstm_research.program import Program
-from lstm_research.signature import Signature, task, unites, united, signature
+from lstm_research.signature import Signature, signature, task, united, unites
 from lstm_research.superset import Superset
 
 Choice = Literal["auto", "superset", "rows"]
@@ -93,7 +93,9 @@ def group_of(
 def step_seconds(static: Signature) -> float:
     """Return an estimate of the seconds of a core for one training step; 0 where it cannot be built."""
     try:
-        made = Program(static.cell, static.network, task(static.task), static.optimizer, static.budget)
+        made = Program(
+            static.cell, static.network, task(static.task), static.optimizer, static.budget
+        )
         draw = lambda: made.batch(made.task.data, jax.random.key(0), jnp.int32(0)).inputs
         batch, steps = jax.eval_shape(draw).shape[:2]
         params = jax.eval_shape(lambda: made.begin(0).params)

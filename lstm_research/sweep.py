@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -24,6 +25,11 @@ GROUPS = ("cell", "task", "optimizer", "budget", "wrap")
 OPTIONAL = ("wrap",)  # null: none of the group
 RIM = ("tracker", "runs", "workers", "pack")  # settings of the launch, not of the run
 PLAIN = ("seed", "study", *RIM)
+PACKED = "hydra_plugins.lstm_research_packed.PackedLauncher"  # where `launcher.register` puts it
+
+ConfigStore.instance().store(
+    group="hydra/launcher", name="packed", node={"_target_": PACKED}, provider="lstm_research"
+)
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:

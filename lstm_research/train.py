@@ -54,6 +54,7 @@ def ahead(
     while queue:
         yield queue.popleft().result()
 
+
 class Slots:
     """The places of a pack: who is in which, and the state of all of them on the devices."""
 

@@ -112,7 +112,7 @@ def test_an_interrupt_says_that_nothing_is_lost(folder, capsys, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.local, "launch", interrupted)
+    monkeypatch.setattr(cli.launcher.local, "launch", interrupted)
     assert cli.main(["run", *WORDS]) == 130
     assert "goes on from here" in lines(capsys)[1][0]
 
