@@ -19,10 +19,8 @@ from lstm_research import run as rim
 from lstm_research import start, store
 from lstm_research.config import RunSpec
 from lstm_research.pack import Pack
-from lstm_research.plan import Choice, Group, plan, told
-from lstm_research.program import Program
+from lstm_research.plan import Choice, Group, packed, plan, told
 from lstm_research.run import Outcome, Shelf, run
-from lstm_research.signature import task
 
 
 class Hooks(NamedTuple):
@@ -231,7 +229,7 @@ def work(
         for line in told(groups, *counts, cores):
             voice.say("tell", line)
     with ThreadPoolExecutor(cores) as compilers:
-        ready = [compilers.submit(compiled, group) for group in groups]
+        ready = [compilers.submit(lambda group=group: packed(group).prepare()) for group in groups]
         for group, future in zip(groups, ready, strict=True):
             shelf = shelved(group, specs, names, settings, voice)
             at = time.perf_counter()
@@ -246,13 +244,6 @@ def work(
 
 def _wait(future: Future) -> None:
     future.exception()  # returns it, or None, once the future has ended
-
-
-def compiled(group: Group) -> Pack:
-    """Compile the program of a group."""
-    static = group.static
-    made = Program(static.cell, static.network, task(static.task), static.optimizer, static.budget)
-    return Pack(made, len(group.which)).prepare()
 
 
 def shelved(

@@ -69,6 +69,11 @@ class Pack:
             here, mesh=self.mesh, in_specs=(RUNS, RUNS, ALL), out_specs=RUNS, check_vma=False
         )
 
+    def jit(self, each: Callable[..., Tree], **options: Any) -> Any:
+        """Return `spread(each)` under jit, its results where `place` puts arrays."""
+        there = NamedSharding(self.mesh, RUNS)
+        return jax.jit(self.spread(each), out_shardings=there, **options)
+
     def place(self, runs: Tree) -> Tree:
         """Return arrays with an axis of runs on the devices that compute them."""
         return jax.device_put(runs, NamedSharding(self.mesh, RUNS))
@@ -88,7 +93,7 @@ class Pack:
         started = time.perf_counter()
         state = jax.tree.map(self._shape, jax.eval_shape(self.program.begin, 0))
         given = (self._shape(jnp.int32(0)), self._shape(jnp.int32(0)))
-        lowered = jax.jit(self.spread(each), donate_argnums=0).lower(state, given, self.data)
+        lowered = self.jit(each, donate_argnums=0).lower(state, given, self.data)
         compiled = lowered.compile()
         self.compile_s += time.perf_counter() - started
         return compiled
@@ -104,7 +109,7 @@ class Pack:
             )
             return lax.cond(due, found, lambda: none)
 
-        return jax.jit(self.spread(each))
+        return self.jit(each)
 
     def evaluate(self, model: tuple[Tree, Tree], due: np.ndarray, split: str) -> dict[str, list]:
         """Return each metric of a split, a number a run; of use for the runs that are due."""

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from lstm_research.config import RunSpec
 from lstm_research.gated import Switches
+from lstm_research.pack import Pack
 from lstm_research.program import Program
 from lstm_research.signature import Signature, signature, task, united, unites
 from lstm_research.superset import Superset
@@ -105,6 +106,13 @@ def step_seconds(static: Signature) -> float:
     columns = sum(shape[-1] for shape in matrices)
     flops = 6 * sum(shape[-2] * shape[-1] for shape in matrices)
     return steps * (STEP + batch * (flops / RATE + columns * COLUMN))
+
+
+def packed(group: Group) -> Pack:
+    """Return the pack of a group, not yet compiled."""
+    static = group.static
+    made = Program(static.cell, static.network, task(static.task), static.optimizer, static.budget)
+    return Pack(made, len(group.which))
 
 
 def told(groups: Sequence[Group], jobs: int, before: int, cores: int) -> list[str]:

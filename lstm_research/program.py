@@ -80,7 +80,7 @@ class Program:
         )
         if rule.input_noise and task.features is None:
             raise ValueError(
-                f"optimizer.input_noise={rule.input_noise} needs float inputs; {task.name} has tokens"
+                f"optimizer.input_noise needs float inputs, and those of {task.name} are tokens"
             )
         model = nnx.eval_shape(lambda: self.network(cell, rngs=nnx.Rngs(0)))
         self.parameters = parameters(model)

@@ -9,9 +9,11 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 from flax import nnx
 
 from lstm_research import store
@@ -21,6 +23,7 @@ from lstm_research.interop import safetensors
 from lstm_research.life import Result, Run
 from lstm_research.network import Network, parameters
 from lstm_research.pack import Pack
+from lstm_research.plan import Choice, packed, plan
 from lstm_research.program import Program
 from lstm_research.signature import member, network, program, signature
 from lstm_research.train import one, train
@@ -50,6 +53,31 @@ def fit(spec: RunSpec, record: Callable[[dict], None] = lambda event: None) -> R
     made, ended = program(signature(spec)), []
     train(one(made), [Run(member(spec), record, ended.append)])
     return finished(spec, made, ended[0])[0]
+
+
+def fit_many(
+    specs: Sequence[RunSpec],
+    record: Callable[[int, dict], None] = lambda which, event: None,
+    choice: Choice = "auto",
+) -> list[Result]:
+    """Train specs, packed, and return their results in order; nothing is written.
+
+    record: gets the place of a run in the list, and its event. choice: "superset" or "rows" for rows of
+    switches, "auto" for the cheaper. Uses the devices that JAX has; `start.cores()` before the first
+    use of JAX makes each core one.
+    """
+    results: dict[int, Result] = {}
+    for group in plan(specs, len(jax.devices()), choice):
+        pack, over = packed(group), group.over
+
+        def entrant(which: int, made: Program = pack.program, over: Switches | None = over) -> Run:
+            def end(result: Result) -> None:
+                results[which] = finished(specs[which], made, result, over is not None)[0]
+
+            return Run(member(specs[which], over), partial(record, which), end)
+
+        train(pack, map(entrant, group.which))
+    return [results[which] for which in range(len(specs))]
 
 
 def finished(

@@ -27,7 +27,7 @@ ORDER = (
     "tasks.temporal_order", "tasks.music", "tasks", "optimizer", "evaluate", "program", "pack",
     "life", "train", "plain", "environment", "disk", "store", "trackers.child", "trackers.wandb", "trackers",
     "stats", "label", "digits", "entry", "table", "grid", "terminal", "render", "config",
-    "interop.safetensors", "face", "signature", "run", "lookup", "export", "start", "plan", "local",
+    "interop.safetensors", "face", "signature", "plan", "run", "lookup", "export", "start", "local",
     "progress", "sweep", "launcher", "check", "listing", "cli",
 )  # fmt: skip
 HEAVY = {

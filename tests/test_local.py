@@ -41,7 +41,8 @@ def test_a_sweep_in_a_worker_leaves_what_runs_one_by_one_leave(tmp_path):
             store.curve(store.find(tmp_path / name, spec.resolved())) for name in ("many", "one")
         ]
         for one, other in zip(*curves, strict=True):
-            assert one == pytest.approx(other, rel=1e-6)
+            assert one.pop("split") == other.pop("split")
+            assert one == pytest.approx(other, rel=1e-5)
     again: dict = {}
     launch(specs, Settings(tmp_path / "many"), ended(again))
     assert not any(end.ran for end in again.values()), "nothing is left to run, so nobody is hired"
