@@ -171,9 +171,12 @@ class Voice:
         self.pipe, self.turn = pipe, threading.Lock()
 
     def say(self, *message: Any) -> None:
-        """Send a message to the parent."""
+        """Send a message to the parent; where it is gone, so are we: the store bears any death."""
         with self.turn:
-            self.pipe.send(message)
+            try:
+                self.pipe.send(message)
+            except OSError:
+                os._exit(1)
 
     def started(self, path: Path) -> None:
         """Say that a run has its folder."""
@@ -205,7 +208,7 @@ def serve(pipe: Connection, theirs: Connection | None) -> None:
                 voice.say("done")
             except (start.BadJaxlib, store.StoreError) as error:
                 voice.say("fault", str(error), isinstance(error, store.StoreError))
-    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+    except (EOFError, OSError, KeyboardInterrupt):
         os._exit(0)  # whatever is under way is unfinished, and the store bears that
 
 

@@ -115,9 +115,10 @@ def composed(overrides: Sequence[str]) -> dict[str, Any]:
 
 def plain(config: Any) -> dict[str, Any]:
     """Return a composed config as plain data, without what belongs to Hydra."""
-    data = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    ours = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    data = OmegaConf.to_container(ours, resolve=True, throw_on_missing=True)
     assert isinstance(data, dict)
-    return {str(key): value for key, value in data.items() if key != "hydra"}
+    return {str(key): value for key, value in data.items()}
 
 
 def built(data: dict[str, Any]) -> RunSpec:

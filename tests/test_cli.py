@@ -14,7 +14,7 @@ def lines(capsys) -> tuple[list[str], list[str]]:
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, inline):
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
