@@ -14,7 +14,7 @@ from typing import Any
 
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
-from hydra.errors import HydraException
+from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
@@ -27,7 +27,7 @@ from lstm_research.run import Outcome
 from lstm_research.spelling import unknown
 
 
-class RunFailed(HydraException):
+class RunFailed(CompactHydraException):
     """A run of a sweep failed; Hydra prints the message and no traceback."""
 
 

@@ -124,13 +124,19 @@ def supervise(
         if held is None:  # all have ended
             continue
         worker.process.join()
+        for which in sorted(held):  # its last word may have been lost, its result is not
+            resolved = specs[which].resolved()
+            if store.done(settings.root, resolved):
+                path = store.find(settings.root, resolved)
+                left.discard(which)
+                hooks.end(which, Outcome(store.status(path), path, True))
         if len(batch) == 1 or not held:
             for which in left & set(batch):
                 left.discard(which)
                 hooks.end(which, Outcome("unfinished", settings.root, True, LOST))
         else:
             rest = [which for which in batch if which in left - held]
-            batches = [[which] for which in sorted(held)] + [rest] + batches
+            batches = [[which] for which in sorted(held & left)] + [rest] + batches
         worker = hire(fork=False)
     worker.pipe.close()
 

@@ -42,9 +42,11 @@ def ahead(
     program: Program, runs: Iterator[Run], executor: Executor, depth: int
 ) -> Iterator[tuple[Run, State]]:
     """Yield runs with their states at step 0, which another thread draws `depth` runs ahead."""
+    double = jax.config.jax_enable_x64  # of this thread  # pyright: ignore[reportAttributeAccessIssue]
 
     def begun(run: Run) -> tuple[Run, State]:
-        return run, jax.tree.map(np.asarray, program.begin(run.member))
+        with jax.enable_x64(double):
+            return run, jax.tree.map(np.asarray, program.begin(run.member))
 
     queue: collections.deque[Future] = collections.deque()
     for run in runs:
