@@ -8,7 +8,7 @@ drives Hydra: the jobs of a sweep are composed by Hydra, run as packs, and then 
 import sys
 import types
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +67,14 @@ def variant(spec: Mapping[str, Any]) -> str:
 
 def title(spec: RunSpec) -> str:
     """Return what a run is called on the display."""
-    data = spec.resolved()
-    return f"{variant(data)} · {label.label(data['task'], named('task'))} · seed {spec.seed}"
+    return f"{parts(spec.cell, spec.wrap, spec.task)} · seed {spec.seed}"
+
+
+@cache
+def parts(cell: Any, wrap: Any, task: Any) -> str:
+    """Return the names of a cell in its wrapper and of a task; equal specs are looked up once."""
+    data = RunSpec(cell, task, wrap=wrap).resolved()
+    return f"{variant(data)} · {label.label(data['task'], named('task'))}"
 
 
 def settings(rim: Mapping[str, Any], force: bool = False) -> local.Settings:
