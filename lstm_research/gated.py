@@ -136,7 +136,7 @@ def switches(spec: GateSpec) -> Switches:
 
 def completed(own: Switches, row: Switches) -> Switches:
     """Return a row whose switches are those of `own`, and those of `row` where `own` has None."""
-    return Switches(*(r if o is None else o for o, r in zip(own, row, strict=True)))
+    return Switches._make(r if o is None else o for o, r in zip(own, row, strict=True))
 
 
 Inside = Callable[[Array], Array]

@@ -33,7 +33,7 @@ class Superset:
 def common(rows: Iterable[GateSpec]) -> Switches:
     """Return what rows agree on, None where they differ."""
     columns = zip(*map(switches, rows), strict=True)
-    return Switches(*(values[0] if len(set(values)) == 1 else None for values in columns))
+    return Switches._make(values[0] if len(set(values)) == 1 else None for values in columns)
 
 
 @cache
@@ -49,7 +49,7 @@ def swept(spec: GateSpec, over: Switches = ALL) -> Cell:
             None if agreed is not None else jnp.asarray(value)
             for agreed, value in zip(over, switches(spec), strict=True)
         )
-        return init(spec, over, key, features, hidden)._replace(row=Switches(*free))
+        return init(spec, over, key, features, hidden)._replace(row=Switches._make(free))
 
     return Cell(begin, start_carry, (stage(over),), partial(update, over), emit_hidden)
 
