@@ -136,7 +136,9 @@ def switches(spec: GateSpec) -> Switches:
 
 def completed(own: Switches, row: Switches) -> Switches:
     """Return a row whose switches are those of `own`, and those of `row` where `own` has None."""
-    return Switches._make(r if o is None else o for o, r in zip(own, row, strict=True))
+    pairs: list[tuple[bool | Array | float | None, bool | Array | float]]
+    pairs = list(zip(own, row, strict=True))
+    return Switches._make(given if agreed is None else agreed for agreed, given in pairs)
 
 
 Inside = Callable[[Array], Array]

@@ -54,7 +54,7 @@ def hire(fork: bool = True) -> Worker:
     It waits for its first message before it touches a device.
     """
     safe = fork and not start.begun() and threading.active_count() == 1
-    context = multiprocessing.get_context("fork" if safe else "spawn")
+    context: Any = multiprocessing.get_context("fork" if safe else "spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=serve, args=(theirs, ours if safe else None), daemon=True)
     process.start()

@@ -58,8 +58,9 @@ class Display:
 
     def _reach(self, which: int, step: int, note: str | None = None) -> None:
         gone, self.at[which] = step - self.at[which], step
-        told = {} if note is None else {"note": note}
-        self.progress.update(self.steps, advance=gone, **told)
+        self.progress.update(self.steps, advance=gone)
+        if note is not None:
+            self.progress.update(self.steps, note=note)
 
 
 @contextmanager
