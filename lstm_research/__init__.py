@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # what `_HOMES` says, for editors and type checkers
     from lstm_research.network import Network, NetworkSpec
     from lstm_research.nnx_cell import NnxCell
     from lstm_research.nnx_layer import Recurrent
-    from lstm_research.run import fit
+    from lstm_research.run import fit, fit_many
     from lstm_research.store import frame as load_runs
     from lstm_research.stream import load_carry, save_carry, step
 
@@ -27,13 +27,14 @@ _HOMES = {
     "Network": ("network", "Network"), "NetworkSpec": ("network", "NetworkSpec"),
     "NnxCell": ("nnx_cell", "NnxCell"), "Recurrent": ("nnx_layer", "Recurrent"),
     "RunSpec": ("config", "RunSpec"), "build": ("config", "build"), "cell": ("face", "cell"),
-    "fit": ("run", "fit"), "load_network": ("lookup", "load_network"), "load_runs": ("store", "frame"),
+    "fit": ("run", "fit"), "fit_many": ("run", "fit_many"),
+    "load_network": ("lookup", "load_network"), "load_runs": ("store", "frame"),
     "load_carry": ("stream", "load_carry"), "save_carry": ("stream", "save_carry"),
     "step": ("stream", "step"), "task": ("face", "task"), "unroll": ("fused", "unroll"),
 }  # fmt: skip
 __all__ = [
     "Network", "NetworkSpec", "NnxCell", "Recurrent", "RunSpec", "build", "cell", "fit",
-    "load_carry", "load_network", "load_runs", "save_carry", "step", "task", "unroll",
+    "fit_many", "load_carry", "load_network", "load_runs", "save_carry", "step", "task", "unroll",
 ]  # fmt: skip
 
 

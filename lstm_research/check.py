@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from lstm_research import catalogue, sweep
 from lstm_research.config import RunSpec
 from lstm_research.program import Program
-from lstm_research.run import program, signature
+from lstm_research.signature import member, program, signature
 from lstm_research.tasks.data import DataError
 
 
@@ -54,7 +54,7 @@ def study(name: str) -> Finding:
 def shapes(spec: RunSpec) -> Program:
     """Trace one training step and one evaluation of a spec."""
     made = program(signature(spec))
-    state = jax.eval_shape(made.begin, jnp.int32(0))
+    state = jax.eval_shape(lambda: made.begin(member(spec)))
     after, _, _ = jax.eval_shape(made.steps, state, made.task.data, jnp.int32(0), jnp.int32(1))
     if jax.tree.map(jnp.shape, after) != jax.tree.map(jnp.shape, state):
         raise ValueError("a training step changes the shapes of its state")

@@ -9,23 +9,22 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
 
-from lstm_research import catalogue, label, local, store, sweep, terminal, trackers
+from lstm_research import catalogue, launcher, local, store, sweep, terminal, trackers
 from lstm_research.check import Finding
 from lstm_research.check import check as check_all
 from lstm_research.config import ConfigError, RunSpec, named
 from lstm_research.export import export
 from lstm_research.listing import drawing, one
-from lstm_research.progress import display
+from lstm_research.plan import Choice
 from lstm_research.render import FORMATS
-from lstm_research.run import Outcome
 from lstm_research.run import run as run_one
-from lstm_research.spelling import nearest, unknown
+from lstm_research.spelling import nearest
 from lstm_research.start import BadJaxlib
 from lstm_research.table import table
 from lstm_research.tasks.data import DataError
@@ -95,14 +94,11 @@ def run(arguments: list[str]) -> int:
     rim = sweep.composed(sweep.jobs(overrides, many)[0])
     theirs = set(flags) - {"-m", "--multirun", "--force"}
     if theirs or any(word.startswith("hydra/launcher=") for word in overrides):
-        hydra_main(
-            [
-                *(flag for flag in flags if flag != "--force"),
-                *map(sweep.widen, sweep.parse(sweep.without_nulls(overrides))),
-            ]
-        )
-        return 0 if theirs else report(specs, Path(rim["runs"]))
-    return launch(specs, Path(rim["runs"]), rim["tracker"], "--force" in flags, rim["workers"])
+        words = [*map(sweep.widen, sweep.parse(sweep.without_nulls(overrides)))]
+        ended = hydra_main([*(flag for flag in flags if flag != "--force"), *words])
+        return ended if theirs else report(specs, Path(rim["runs"])) or ended
+    way = rim["workers"], rim["pack"]
+    return launch(specs, Path(rim["runs"]), rim["tracker"], "--force" in flags, *way)
 
 
 def flags_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -118,27 +114,32 @@ def flags_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]
     return flags, overrides
 
 
-def hydra_main(arguments: list[str]) -> None:
+def hydra_main(arguments: list[str]) -> int:
     """Hand the command line to Hydra: its own questions (--cfg job), or a launcher that the user
-    named.
+    named; return its exit code. Hydra tells the first failure only.
     """
     before, sys.argv = sys.argv, ["lstm-research", *arguments]
+    launcher.register()
     try:
         hydra.main(version_base="1.3", config_path=str(catalogue.folder()), config_name="run")(
             job
         )()
+        return 0
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else FAILED
     finally:
         sys.argv = before
 
 
-def job(config: Any) -> None:
-    """Run one job that a Hydra launcher composed, wherever it put it."""
+def job(config: Any) -> float | None:
+    """Run one job that a Hydra launcher composed, wherever it put it; return its validation metric."""
     data = sweep.plain(config)
     spec, root = sweep.built(data), Path(data["runs"])
-    listeners = trackers.start(data["tracker"], root, label=variant)
+    listeners = trackers.start(data["tracker"], root, label=launcher.variant)
     run_one(spec, root, listeners=listeners)
     for listener in listeners:
         listener.close()
+    return launcher.answer(spec, root)
 
 
 def launch(
@@ -147,25 +148,11 @@ def launch(
     tracked: str,
     force: bool = False,
     workers: int | None = None,
+    choice: Choice = "auto",
 ) -> int:
-    """Run specs on every core of this machine, show how far they are, say what became of them."""
-    if tracked not in trackers.KINDS:
-        raise ConfigError(unknown("tracker", tracked, trackers.KINDS, "tracker"))
-    listeners = trackers.start(tracked, root, label=variant)
-    outcomes: list[Outcome] = []
-    with display(len(specs), local.slots(len(specs), workers)) as shown:
-
-        def end(slot: int, spec: RunSpec, outcome: Outcome) -> None:
-            shown.end(slot, outcome.status, outcome.ran)
-            outcomes.append(outcome)
-
-        hooks = local.Hooks(
-            lambda slot, spec: shown.start(slot, title(spec), spec.budget.steps), shown.event, end
-        )
-        local.launch(specs, root, hooks, workers=workers, force=force, listeners=listeners)
-    for listener in listeners:
-        listener.close()
-    return report(specs, root, sum(not outcome.ran for outcome in outcomes))
+    """Run specs, many of them packed; show how far they are, say what became of them."""
+    told = launcher.launch(specs, local.Settings(root, force, workers, choice), tracked)
+    return report(specs, root, sum(outcome is not None and not outcome.ran for outcome in told))
 
 
 def report(specs: Sequence[RunSpec], root: Path, before: int = 0) -> int:
@@ -182,19 +169,8 @@ def report(specs: Sequence[RunSpec], root: Path, before: int = 0) -> int:
     ]
     for spec, record in bad:
         why = (record.result or {}).get("error") or record.status
-        print(f"{record.status}: {title(spec)}: {why} ({record.path})", file=sys.stderr)
+        print(f"{record.status}: {launcher.title(spec)}: {why} ({record.path})", file=sys.stderr)
     return FAILED if bad else 0
-
-
-def variant(spec: Mapping[str, Any]) -> str:
-    """Return the name of a resolved spec's cell and wrapper, as tables print it."""
-    return label.variant(spec, named("cell"), named("wrap"))
-
-
-def title(spec: RunSpec) -> str:
-    """Return what a run is called on the display."""
-    data = spec.resolved()
-    return f"{variant(data)} · {label.label(data['task'], named('task'))} · seed {spec.seed}"
 
 
 def quickstart(arguments: list[str]) -> int:
@@ -263,7 +239,8 @@ RUN_HELP = """lstm-research run [-m] [--force] KEY=VALUE ...
   cell=NAME task=NAME optimizer=NAME budget=NAME     a YAML of conf/; `lstm-research check` lists them
   wrap=NAME wrap.KEY=VALUE                           noise or a norm around the cell; null: bare
   cell.KEY task.KEY network.KEY optimizer.KEY budget.KEY=VALUE    any field of the spec
-  seed=0 study=default tracker=auto|wandb|none runs=runs workers=null
+  seed=0 study=default tracker=auto|wandb|none runs=runs
+  workers=null pack=auto|superset|rows               cores in use; rows as one program, or each its own
   -m                  sweep: cell=lstm,gru seed='range(5)' runs every combination
   --force             run again what is there already
   --cfg job           show the composed config, run nothing (Hydra's)"""

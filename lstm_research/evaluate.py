@@ -3,8 +3,10 @@ exactly.
 """
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from lstm_research.axes import Array, Float
 from lstm_research.loss import LOSSES, Sum, masked
@@ -48,12 +50,19 @@ def metrics(task: Task, outputs: Float[Array, "..."], batch: Batch) -> dict[str,
 
 def evaluate(
     measure: Callable[[Batch], dict[str, Sum]], batches: Iterable[Batch]
-) -> dict[str, float]:
-    """Return each metric over all batches of a split; NaN where nothing was scored."""
-    sums: dict[str, float] = {}
-    weights: dict[str, float] = {}
+) -> dict[str, Any]:
+    """Return each metric over all batches of a split; NaN where nothing was scored.
+
+    A float a metric, or a list of them where `measure` answers for several runs at once.
+    """
+    sums: dict[str, Any] = {}
+    weights: dict[str, Any] = {}
     for batch in batches:
         for name, (total, weight) in measure(batch).items():
-            sums[name] = sums.get(name, 0.0) + float(total)
-            weights[name] = weights.get(name, 0.0) + float(weight)
-    return {name: sums[name] / weights[name] if weights[name] else float("nan") for name in sums}
+            sums[name] = sums.get(name, 0.0) + np.asarray(total, np.float64)
+            weights[name] = weights.get(name, 0.0) + np.asarray(weight, np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {
+            name: np.where(weights[name], sums[name] / weights[name], np.nan).tolist()
+            for name in sums
+        }

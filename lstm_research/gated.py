@@ -133,6 +133,13 @@ def switches(spec: GateSpec) -> Switches:
     return Switches(**rest, **eyes)
 
 
+def completed(own: Switches, row: Switches) -> Switches:
+    """Return a row whose switches are those of `own`, and those of `row` where `own` has None."""
+    pairs: list[tuple[bool | Array | float | None, bool | Array | float]]
+    pairs = list(zip(own, row, strict=True))
+    return Switches._make(given if agreed is None else agreed for agreed, given in pairs)
+
+
 Inside = Callable[[Array], Array]
 
 
@@ -193,7 +200,7 @@ def update(
 
     taken: what becomes of g before the memory takes it; view: what the output sees of c'.
     """
-    row: Switches = own if weights.row is None else weights.row
+    row = own if weights.row is None else completed(own, weights.row)
     p, (pre,) = weights.p, z
     c = carry.c if isinstance(carry, Carry) else carry.h
 
@@ -269,21 +276,3 @@ def gated(spec: GateSpec) -> Cell:
     start = start_hidden if bare else start_carry
     rule = partial(update, row)
     return Cell(partial(init, spec, row), start, (stage(row),), rule, emit_hidden, opened=True)
-
-
-ALL = Switches._make(None for _ in Switches._fields)  # not a bool: everything owns weights
-
-
-@cache
-def swept(spec: GateSpec) -> Cell:
-    """Return the superset cell: every block owns weights, and the row is an array among them.
-
-    Equal to `gated(spec)` from the same key. Weights of dead parts receive a gradient of exactly
-    zero. Costs six blocks of pre-activations where an LSTM has four: for sweeps, never for timings.
-    """
-
-    def begin(key: Seed, features: int, hidden: int) -> Weights:
-        row = Switches(*(jnp.asarray(value) for value in switches(spec)))
-        return init(spec, ALL, key, features, hidden)._replace(row=row)
-
-    return Cell(begin, start_carry, (stage(ALL),), partial(update, ALL), emit_hidden)

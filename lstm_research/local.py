@@ -1,177 +1,279 @@
-"""Many runs on the cores of this machine: a process a core, pinned to it, fed one run at a time.
+"""Many runs on this machine: packed in one worker process, whose death costs nobody else.
 
-Two cores inside one small matrix product are no faster than one, so a core is given whole runs. A
-worker keeps to one program while it can, because the seeds of a program share its compilation. A
-worker that dies costs the run at hand, which stays unfinished in the store; the others go on.
+The worker owns the devices (on a CPU each core is one); this process only listens. Runs that a worker
+held when it died are tried once more by the next, one at a time, so that a run which kills its process
+takes no other with it; it stays unfinished in the store.
 """
 
 import multiprocessing
 import os
+import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
-from multiprocessing.connection import Connection, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-
-from lstm_research import start
+from lstm_research import run as rim
+from lstm_research import start, store
 from lstm_research.config import RunSpec
-from lstm_research.run import Outcome, Signature, run, signature
+from lstm_research.pack import Pack
+from lstm_research.plan import Choice, Group, packed, plan, told
+from lstm_research.run import Outcome, Shelf, run
 
 
 class Hooks(NamedTuple):
-    """What the parent does when a worker tells it something; `slot` is the worker's number."""
+    """What is done when the worker says something; the number is the place of a run in the list."""
 
-    start: Callable[[int, RunSpec], None]
-    event: Callable[[int, dict], None]
-    end: Callable[[int, RunSpec, Outcome], None]
-
-
-class Relay:
-    """A listener of the store in the worker that sends what it hears to the parent."""
-
-    def __init__(self, pipe: Connection) -> None:
-        self.pipe = pipe
-
-    def started(self, path: Path) -> None:
-        """Say that a run has its folder."""
-        self.pipe.send(("started", path))
-
-    def finished(self, path: Path) -> None:
-        """Say that a run has its result."""
-        self.pipe.send(("finished", path))
+    start: Callable[[int], None] = lambda which: None
+    event: Callable[[int, dict], None] = lambda which, event: None
+    end: Callable[[int, Outcome], None] = lambda which, outcome: None
+    tell: Callable[[str], None] = lambda line: None  # the plan, and the summary
 
 
-def cores() -> list[int]:
-    """Return the processors that this process may use; one, without a name, where that is unknown."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [-1]
+class Settings(NamedTuple):
+    """How a launch is carried out."""
+
+    root: Path
+    force: bool = False
+    workers: int | None = None  # devices in use on a CPU; None: a core each
+    choice: Choice = "auto"  # superset or a program a row
 
 
-def slots(jobs: int, workers: int | None = None) -> int:
-    """Return how many runs go side by side: one a core on a CPU, one where there is an accelerator."""
-    most = len(cores()) if jax.default_backend() == "cpu" else 1
-    return max(1, min(jobs, most if workers is None else workers))
+class Worker(NamedTuple):
+    """A process that runs what comes down its pipe."""
+
+    process: Any
+    pipe: Connection
+
+
+def hire(fork: bool = True) -> Worker:
+    """Start a worker: forked while that is safe, which saves it the imports, else spawned.
+
+    It waits for its first message before it touches a device.
+    """
+    safe = fork and not start.begun() and threading.active_count() == 1
+    context: Any = multiprocessing.get_context("fork" if safe else "spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve, args=(theirs, ours if safe else None), daemon=True)
+    process.start()
+    theirs.close()
+    return Worker(process, ours)
 
 
 def launch(
     specs: Sequence[RunSpec],
-    root: Path,
-    hooks: Hooks,
+    settings: Settings,
+    hooks: Hooks = Hooks(),  # noqa: B008 (a tuple of functions, never changed)
     *,
-    workers: int | None = None,
-    force: bool = False,
     listeners: Iterable[Any] = (),
+    worker: Worker | None = None,
 ) -> None:
-    """Run every spec into the store; return when all have ended, or their workers have."""
-    count, ears = slots(len(specs), workers), tuple(listeners)
-    start.prepare()
-    if count == 1:
-        for spec in specs:
-            hooks.start(0, spec)
-            hooks.end(
-                0,
-                spec,
-                run(spec, root, force=force, listeners=ears, watch=lambda e: hooks.event(0, e)),
-            )
-        return
-    waiting: dict[Signature, list[RunSpec]] = {}
-    for spec in specs:
-        waiting.setdefault(signature(spec), []).append(spec)
-    oversee([hire(slot, root, force) for slot in range(count)], waiting, hooks, ears)
+    """Run every spec into the store that is not there; return when all have ended, or cannot.
 
-
-def hire(slot: int, root: Path, force: bool) -> Connection:
-    """Start the worker of a slot and return the parent's end of its pipe."""
-    ours, theirs = multiprocessing.Pipe()
-    places = cores()
-    context = multiprocessing.get_context("spawn")
-    context.Process(
-        target=serve, args=(theirs, places[slot % len(places)], root, force), daemon=True
-    ).start()
-    theirs.close()
-    return ours
-
-
-def serve(pipe: Connection, core: int, root: Path, force: bool) -> None:
-    """Run what comes down the pipe until it closes: the life of a worker."""
-    if core >= 0:
-        os.sched_setaffinity(0, {core})  # before JAX counts its threads
+    worker: one hired before, for instance before this process had threads.
+    """
+    ears, first = tuple(listeners), {}
+    for which, spec in enumerate(specs):
+        path = store.find(settings.root, spec.resolved())
+        twin = first.setdefault(path, which)
+        if twin == which and not settings.force and store.done(settings.root, spec.resolved()):
+            hooks.end(which, Outcome(store.status(path), path, False))
+            first[path] = -1
+    todo = [which for which in first.values() if which >= 0]
     try:
-        start.prepare()
-        while (spec := pipe.recv()) is not None:
-            try:
-                told = run(
-                    spec,
-                    root,
-                    force=force,
-                    listeners=[Relay(pipe)],
-                    watch=lambda event: pipe.send(("event", event)),
-                )
-            except (
-                Exception
-            ) as error:  # the folder is held or cannot be written: no result, a reason
-                told = Outcome("unfinished", root, True, str(error))
-            pipe.send(("end", told))
-    except (EOFError, BrokenPipeError, KeyboardInterrupt):
-        return
+        if len(todo) == 1:
+            start.prepare()
+            hooks.start(todo[0])
+            watch = lambda event: hooks.event(todo[0], event)
+            spec = specs[todo[0]]
+            hooks.end(
+                todo[0], run(spec, settings.root, force=settings.force, listeners=ears, watch=watch)
+            )
+        elif todo:
+            before = len(first) - len(todo)
+            supervise(specs, todo, settings, hooks, ears, worker or hire(), before)
+    finally:
+        if worker is not None:
+            worker.pipe.close()
 
 
 LOST = "its worker died; the same line runs it again"
 
 
-def oversee(
-    pipes: list[Connection],
-    waiting: dict[Signature, list[RunSpec]],
+def supervise(
+    specs: Sequence[RunSpec],
+    todo: list[int],
+    settings: Settings,
     hooks: Hooks,
     ears: tuple[Any, ...],
+    worker: Worker,
+    before: int,
 ) -> None:
-    """Feed the workers and pass on what they say, until nothing waits and nobody works."""
-    busy: dict[Connection, RunSpec] = {}
-    taken: set[Signature] = set()
-    last: dict[Connection, Signature] = {}
+    """Have workers run what is to do; after a death, what it held alone and the rest as before."""
+    left, batches = set(todo), [list(todo)]
+    while batches:
+        batch = [which for which in batches.pop(0) if which in left]
+        if not batch:
+            continue
+        worker.pipe.send(
+            (settings, [(which, specs[which]) for which in batch], (len(specs), before))
+        )
+        held = listen(worker.pipe, left, hooks, ears)
+        if held is None:  # all have ended
+            continue
+        worker.process.join()
+        for which in sorted(held):  # its last word may have been lost, its result is not
+            resolved = specs[which].resolved()
+            if store.done(settings.root, resolved):
+                path = store.find(settings.root, resolved)
+                left.discard(which)
+                hooks.end(which, Outcome(store.status(path), path, True))
+        if len(batch) == 1 or not held:
+            for which in left & set(batch):
+                left.discard(which)
+                hooks.end(which, Outcome("unfinished", settings.root, True, LOST))
+        else:
+            rest = [which for which in batch if which in left - held]
+            batches = [[which] for which in sorted(held & left)] + [rest] + batches
+        worker = hire(fork=False)
+    worker.pipe.close()
 
-    def feed(pipe: Connection) -> None:
-        if not waiting:
-            pipe.close()
-            return
-        busy[pipe] = spec = choose(waiting, taken, last.get(pipe))
-        last[pipe] = signature(spec)
-        hooks.start(pipes.index(pipe), spec)
-        pipe.send(spec)
 
-    for pipe in pipes:
-        feed(pipe)
-    while busy:
-        for pipe in wait(list(busy)):
-            assert isinstance(pipe, Connection)
+def listen(
+    pipe: Connection, left: set[int], hooks: Hooks, ears: tuple[Any, ...]
+) -> set[int] | None:
+    """Pass on what a worker says until it is done (None) or dies: the runs that it held."""
+    held: set[int] = set()
+    while True:
+        try:
+            kind, *said = pipe.recv()
+        except (EOFError, ConnectionResetError):
+            return held & left
+        if kind == "done":
+            return None
+        if kind == "fault":
+            raise rim.store.StoreError(said[0]) if said[1] else start.BadJaxlib(said[0])
+        if kind == "start":
+            held.add(said[0])
+            hooks.start(*said)
+        elif kind == "event":
+            hooks.event(*said)
+        elif kind == "end":
+            left.discard(said[0])
+            hooks.end(*said)
+        elif kind == "tell":
+            hooks.tell(*said)
+        else:
+            for ear in ears:
+                getattr(ear, kind)(*said)
+
+
+class Voice:
+    """The worker's end of the pipe; threads take turns. Also the listener of its store."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self.pipe, self.turn = pipe, threading.Lock()
+
+    def say(self, *message: Any) -> None:
+        """Send a message to the parent; where it is gone, so are we: the store bears any death."""
+        with self.turn:
             try:
-                kind, said = pipe.recv()
-            except EOFError:
-                lost = Outcome("unfinished", Path(), True, LOST)
-                hooks.end(pipes.index(pipe), busy.pop(pipe), lost)
-                continue
-            if kind == "event":
-                hooks.event(pipes.index(pipe), said)
-            elif kind == "end":
-                hooks.end(pipes.index(pipe), busy.pop(pipe), said)
-                feed(pipe)
-            else:
-                for ear in ears:
-                    getattr(ear, kind)(said)
+                self.pipe.send(message)
+            except OSError:
+                os._exit(1)
+
+    def started(self, path: Path) -> None:
+        """Say that a run has its folder."""
+        self.say("started", path)
+
+    def finished(self, path: Path) -> None:
+        """Say that a run has its result."""
+        self.say("finished", path)
 
 
-def choose(
-    waiting: dict[Signature, list[RunSpec]], taken: set[Signature], last: Signature | None
-) -> RunSpec:
-    """Take the next run: of the same program, else of one that nobody has, else of the longest
-    queue.
+def serve(pipe: Connection, theirs: Connection | None) -> None:
+    """Run what comes down the pipe until it closes: the life of a worker."""
+    if theirs is not None:
+        theirs.close()  # a copy of the parent's end, which would keep the pipe open for ever
+    voice = Voice(pipe)
+    try:
+        while True:
+            settings, jobs, counts = pipe.recv()
+            start.cores(settings.workers)
+            try:
+                start.prepare()
+                work(
+                    [spec for _, spec in jobs],
+                    [which for which, _ in jobs],
+                    settings,
+                    counts,
+                    voice,
+                )
+                voice.say("done")
+            except (start.BadJaxlib, store.StoreError) as error:
+                voice.say("fault", str(error), isinstance(error, store.StoreError))
+    except (EOFError, OSError, KeyboardInterrupt):
+        os._exit(0)  # whatever is under way is unfinished, and the store bears that
+
+
+def work(
+    specs: Sequence[RunSpec],
+    names: Sequence[int],
+    settings: Settings,
+    counts: tuple[int, int],
+    voice: Voice,
+) -> None:
+    """Plan runs, compile their programs side by side, and train them one program after another.
+
+    counts: the jobs of the whole sweep, and how many of them were there already.
     """
-    fresh = [key for key in waiting if key not in taken]
-    longest = max(waiting, key=lambda key: len(waiting[key]))
-    key = last if last in waiting else fresh[0] if fresh else longest
-    assert key is not None
-    taken.add(key)
-    spec = waiting[key].pop(0)
-    if not waiting[key]:
-        del waiting[key]
-    return spec
+    import jax
+
+    begun, waited, packs = time.perf_counter(), 0.0, []
+    cores = len(jax.devices())
+    groups = plan(specs, cores, settings.choice)
+    if len(specs) > 1:
+        for line in told(groups, *counts, cores):
+            voice.say("tell", line)
+    with ThreadPoolExecutor(cores) as compilers:
+        ready = [compilers.submit(lambda group=group: packed(group).prepare()) for group in groups]
+        for group, future in zip(groups, ready, strict=True):
+            shelf = shelved(group, specs, names, settings, voice)
+            at = time.perf_counter()
+            make = lambda future=future: future.result()
+            _wait(future)
+            waited += time.perf_counter() - at
+            shelf.fill(make)
+            packs += [] if future.exception() else [future.result()]
+    if len(specs) > 1:
+        voice.say("tell", summary(len(specs), time.perf_counter() - begun, waited, packs))
+
+
+def _wait(future: Future) -> None:
+    future.exception()  # returns it, or None, once the future has ended
+
+
+def shelved(
+    group: Group, specs: Sequence[RunSpec], names: Sequence[int], settings: Settings, voice: Voice
+) -> Shelf:
+    """Return the folders of a group, whose events go to the parent under the names of the runs."""
+    mine = [names[k] for k in group.which]
+    hooks = rim.Hooks(
+        lambda k: voice.say("start", mine[k]),
+        lambda k, event: voice.say("event", mine[k], event),
+        lambda k, outcome: voice.say("end", mine[k], outcome),
+    )
+    chosen = [specs[k] for k in group.which]
+    return Shelf(chosen, settings.root, settings.force, (voice,), hooks, group.over)
+
+
+def summary(runs: int, seconds: float, waited: float, packs: Sequence[Pack]) -> str:
+    """Return how fast it went: runs a second, the share of time that waited for XLA, device use."""
+    busy = sum(pack.busy_s for pack in packs)
+    return (
+        f"{runs} runs in {seconds:.1f} s: {runs / seconds:.2g} runs/s, "
+        f"{100 * waited / seconds:.0f} % of it waiting for compilations, "
+        f"devices computing {100 * busy / seconds:.0f} %"
+    )

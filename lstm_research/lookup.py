@@ -8,8 +8,8 @@ from lstm_research.config import ConfigError, build
 from lstm_research.disk import StoreError
 from lstm_research.interop import safetensors
 from lstm_research.network import Network
-from lstm_research.run import signature
 from lstm_research.spelling import nearest
+from lstm_research.wrappers import wrapped
 
 SHOWN = 5  # most runs that a message lists
 
@@ -63,7 +63,6 @@ def load_network(path: str | Path) -> Network:
         network, spec = safetensors.load(file), build(record.spec)
     except (safetensors.DamagedFile, ConfigError) as error:
         raise StoreError(f"{path}: {error}") from error
-    wanted = signature(spec)
-    if (network.cell, network.settings) != (wanted.cell, wanted.network):
+    if (network.cell, network.settings) != (wrapped(spec.cell, spec.wrap), spec.network):
         raise StoreError(f"{file}: the weights of another run; spec.yaml beside it says otherwise")
     return network

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from lstm_research.axes import Array, Bool, Float, Int
+from lstm_research.axes import Array, Bool, Float, Int, Seed
 from lstm_research.cell import outputs as emitted
 from lstm_research.nnx_cell import cell_spec
 from lstm_research.nnx_layer import Recurrent
@@ -67,10 +67,11 @@ class Network(nnx.Module):
         if readout not in ("step", "last"):
             raise ValueError(f"readout={readout!r} is not one of 'last', 'step'")
         self.cell, self.settings = cell_spec(cell), spec
+        dtype = jnp.zeros(()).dtype  # that of the cells: float64 where JAX has it enabled
         self.vocabulary, self.readout = vocabulary, readout
         if vocabulary is not None and spec.embed is not None:
             width = spec.embed
-            self.embed = nnx.Embed(vocabulary, width, rngs=rngs)
+            self.embed = nnx.Embed(vocabulary, width, param_dtype=dtype, rngs=rngs)
         else:
             width = cast(int, features if vocabulary is None else vocabulary)  # one of them is set
             self.embed = None
@@ -93,9 +94,11 @@ class Network(nnx.Module):
             )
             width = emitted(self.cell.build(), spec.hidden) * len(ways)
             if spec.layer_norm:
-                self.norms.append(nnx.LayerNorm(width, rngs=rngs))
+                self.norms.append(nnx.LayerNorm(width, param_dtype=dtype, rngs=rngs))
         self.dropout = nnx.Dropout(spec.dropout, rngs=rngs)
-        self.out = None if outputs is None else nnx.Linear(width, outputs, rngs=rngs)
+        self.out = (
+            None if outputs is None else nnx.Linear(width, outputs, param_dtype=dtype, rngs=rngs)
+        )
 
     def __call__(
         self,
@@ -104,8 +107,10 @@ class Network(nnx.Module):
         lengths: Int[Array, "batch"] | None = None,
         resets: Bool[Array, "batch time"] | None = None,
         deterministic: bool | None = None,
+        dropout: Float[Array, ""] | None = None,
         rngs: nnx.Rngs | None = None,
     ) -> Float[Array, "..."]:
+        """Return the outputs; dropout: a rate as data in place of the spec's, in training."""
         h, ends = self.encode(jnp.moveaxis(x, 1, 0)), []
         resets = None if resets is None else resets.T
         for depth, ways in enumerate(self.layers):
@@ -128,7 +133,11 @@ class Network(nnx.Module):
             last = depth == len(self.layers) - 1 and self.readout == "last"
             h = jnp.concatenate(ends, -1) if last else h
             h = self.norms[depth](h) if len(self.norms) else h
-            h = self.dropout(h, deterministic=deterministic, rngs=rngs)
+            if dropout is None or deterministic:
+                h = self.dropout(h, deterministic=deterministic, rngs=rngs)
+            else:
+                assert rngs is not None
+                h = dropped(h, dropout, rngs.dropout())
         out = h if self.out is None else self.out(h)
         return out if self.readout == "last" else jnp.moveaxis(out, 0, 1)
 
@@ -137,6 +146,12 @@ class Network(nnx.Module):
         if self.vocabulary is None:
             return x
         return jax.nn.one_hot(x, self.vocabulary) if self.embed is None else self.embed(x)
+
+
+def dropped(x: Array, rate: Float[Array, ""], key: Seed) -> Array:
+    """Return x with a share of it dropped, as `nnx.Dropout` does, which takes no array for a rate."""
+    kept = 1.0 - rate
+    return jnp.where(jax.random.bernoulli(key, kept, x.shape), x / kept, 0)
 
 
 def parameters(network: nnx.Module) -> int:

@@ -1,7 +1,8 @@
 """The optimizer of a run: clip, then an optax rule, then a schedule; off is null."""
 
 import dataclasses
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import jax
 import optax
@@ -40,6 +41,11 @@ class OptimizerSpec:
     b1: float = 0.9  # adam, adamw
     b2: float = 0.999
     epsilon: float = 1e-8
+    input_noise: float = (
+        dataclasses.field(  # deviation of what is added to float inputs in training
+            default=0.0, metadata={"later": True}
+        )
+    )
 
     def __post_init__(self) -> None:
         for name in ("rate", "clip_norm", "clip_value", "epsilon"):
@@ -49,8 +55,9 @@ class OptimizerSpec:
                     f"{name}={value} must be positive"
                     + (", or null for off" if "clip" in name else "")
                 )
-        if self.weight_noise < 0:
-            raise ValueError(f"weight_noise={self.weight_noise} must not be negative")
+        for name in ("weight_noise", "input_noise"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}={getattr(self, name)} must not be negative")
         for name in ("momentum", "decay", "b1", "b2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must lie in [0, 1)")
@@ -75,11 +82,18 @@ class OptimizerSpec:
             )
 
 
-def schedule(
-    spec: OptimizerSpec, steps: int, rate: float | jax.Array | None = None
-) -> optax.Schedule:
-    """Return the rate as a function of the step, over a budget of `steps`."""
-    rate = spec.rate if rate is None else rate
+Numbers = Mapping[str, Any]  # name -> float, or an array that holds one
+
+
+def numbers(spec: OptimizerSpec) -> dict[str, float]:
+    """Return the numbers of a spec that a compiled rule may take as data: those that are read and on."""
+    bounds = [name for name in ("clip_norm", "clip_value") if getattr(spec, name) is not None]
+    noises = [name for name in ("weight_noise", "input_noise") if getattr(spec, name)]
+    return {name: getattr(spec, name) for name in ("rate", *OWNED[spec.name], *bounds, *noises)}
+
+
+def schedule(spec: OptimizerSpec, steps: int, rate: float | jax.Array) -> optax.Schedule:
+    """Return the rate as a function of the step, over a budget of `steps`, from `rate` on."""
     rest = max(steps - spec.warmup, 1)
     falls = {
         "constant": lambda: optax.constant_schedule(rate),
@@ -94,35 +108,41 @@ def schedule(
 
 
 def optimizer(
-    spec: OptimizerSpec, steps: int, rate: float | jax.Array | None = None
+    spec: OptimizerSpec, steps: int, given: Numbers | None = None
 ) -> optax.GradientTransformation:
-    """Return the optax rule of a spec for a budget of `steps`; `rate` may be an array in place of
-    the spec's.
+    """Return the optax rule of a spec for a budget of `steps`.
+
+    given: arrays in place of the spec's `numbers`, by name; which parts there are the spec alone says.
     """
-    pace = schedule(spec, steps, rate)
+    n = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
+    n |= given or {}
+    pace = schedule(spec, steps, n["rate"])
     rules = {
-        "adam": lambda: optax.adam(pace, spec.b1, spec.b2, spec.epsilon),
+        "adam": lambda: optax.adam(pace, n["b1"], n["b2"], n["epsilon"]),
         "adamw": lambda: optax.adamw(
-            pace, spec.b1, spec.b2, spec.epsilon, weight_decay=spec.weight_decay
+            pace, n["b1"], n["b2"], n["epsilon"], weight_decay=n["weight_decay"]
         ),
-        "rmsprop": lambda: optax.rmsprop(pace, spec.decay, spec.epsilon),
+        "rmsprop": lambda: optax.rmsprop(pace, n["decay"], n["epsilon"]),
         "sgd": lambda: optax.sgd(pace),
-        "momentum": lambda: optax.sgd(pace, spec.momentum),
-        "nesterov": lambda: optax.sgd(pace, spec.momentum, nesterov=True),
+        "momentum": lambda: optax.sgd(pace, n["momentum"]),
+        "nesterov": lambda: optax.sgd(pace, n["momentum"], nesterov=True),
     }
-    parts = [optax.clip(spec.clip_value)] if spec.clip_value is not None else []
-    parts += [optax.clip_by_global_norm(spec.clip_norm)] if spec.clip_norm is not None else []
+    parts = [optax.clip(n["clip_value"])] if spec.clip_value is not None else []
+    parts += [optax.clip_by_global_norm(n["clip_norm"])] if spec.clip_norm is not None else []
     return optax.chain(*parts, rules[spec.name]())
 
 
-def shaken(params: Tree, key: Seed, deviation: float) -> Tree:
-    """Return weights plus Gaussian noise, fresh at every step (Graves 2011; Jim, Giles & Horne 1996)."""
-    if not deviation:
-        return params
-    leaves, tree = jax.tree.flatten(params)
+def shaken(tree: Tree, key: Seed, deviation: float | jax.Array) -> Tree:
+    """Return weights or inputs plus Gaussian noise, fresh for each key; a deviation of 0.0 draws none.
+
+    On weights: Graves 2011; Jim, Giles & Horne 1996. On inputs: Greff et al. 2015 (arXiv:1503.04069).
+    """
+    if isinstance(deviation, float) and not deviation:
+        return tree
+    leaves, structure = jax.tree.flatten(tree)
     keys = jax.random.split(key, len(leaves))
     noisy = [
         leaf + deviation * jax.random.normal(key, leaf.shape, leaf.dtype)
         for key, leaf in zip(keys, leaves, strict=True)
     ]
-    return jax.tree.unflatten(tree, noisy)
+    return jax.tree.unflatten(structure, noisy)

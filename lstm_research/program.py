@@ -1,12 +1,12 @@
-"""The compiled training of one static signature: K steps a call, batches made on the device.
+"""The training of one static signature as pure functions: K steps a call, batches made on the device.
 
-A batch is a function of (task, seed, step), so that there is nothing to save and nothing to lose; seeds
-share the program, and the host looks only between calls.
+A batch is a function of (task, seed, step), so that there is nothing to save and nothing to lose. What
+only changes numbers (rates, clips, dropout, how weights start) is in the state of a run and no part of
+the program: runs that differ in it share one compilation (`pack.py`).
 """
 
 import dataclasses
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from lstm_research.axes import Array, Seed, Tree
 from lstm_research.evaluate import evaluate, loss, metrics
 from lstm_research.initial import fold
 from lstm_research.network import Network, NetworkSpec, parameters
-from lstm_research.optimizer import OptimizerSpec, optimizer, shaken
+from lstm_research.optimizer import OptimizerSpec, numbers, optimizer, shaken
 from lstm_research.tasks.task import Batch, Task
 
 CALL = 100  # most training steps between two looks of the host
@@ -47,64 +47,89 @@ class State(NamedTuple):
     """What a run carries from step to step."""
 
     params: Tree
-    rest: Tree  # what the module holds beside parameters: switches, statistics, random streams
+    rest: Tree  # what the module holds beside parameters: switches, statistics
     optimizer: Tree
     step: Array
+    numbers: dict[str, Array]  # of the optimizer and the network, by name; they do not change
+
+
+class Member(NamedTuple):
+    """What a run of a program brings: its seed, its cell as it starts, and its numbers."""
+
+    seed: int
+    cell: Any
+    numbers: Mapping[str, float]
 
 
 class Program:
-    """The compiled training of one static signature: network, task, optimizer, budget, but no seed."""
+    """The training of one static signature: network, task, optimizer, budget, but no seed."""
 
     def __init__(
         self, cell: Any, network: NetworkSpec, task: Task, rule: OptimizerSpec, budget: Budget
     ) -> None:
-        self.task, self.budget = task, budget
+        self.task, self.budget, self.optimizer = task, budget, rule
+        self.own = (cell, dynamic(network, rule))
         self.call = min(budget.evaluate_every, budget.steps, CALL)
         self.network = partial(
             Network,
-            cell,
-            network,
+            spec=network,
             outputs=task.outputs,
             features=task.features,
             vocabulary=task.vocabulary,
             readout=task.readout,
         )
-        self.rule, self.weight_noise = optimizer(rule, budget.steps), rule.weight_noise
-        self.compile_s = 0.0
-        model = nnx.eval_shape(lambda: self.network(rngs=nnx.Rngs(0)))
+        if rule.input_noise and task.features is None:
+            raise ValueError(
+                f"optimizer.input_noise needs float inputs, and those of {task.name} are tokens"
+            )
+        model = nnx.eval_shape(lambda: self.network(cell, rngs=nnx.Rngs(0)))
         self.parameters = parameters(model)
         self.recurrent_parameters = parameters(model.layers)
-        self.graph = nnx.split(model, nnx.Param, ...)[0]
+        self.graph, _, streams, _ = nnx.split(model, nnx.Param, nnx.RngState, ...)
+        self.streams = jax.tree.map(unused, streams)
         self.observes = model.cell.build().observe is not None
 
-    def begin(self, seed: Array) -> State:
-        """Return the state at step 0 of a seed.
+    def member(self, seed: int) -> Member:
+        """Return a run of the specs that this program was made from."""
+        return Member(seed, *self.own)
+
+    def begin(self, member: Member | int) -> State:
+        """Return the state at step 0 of a run; a seed alone stands for `member(seed)`.
 
         Not compiled as a whole: its pieces are the same for every program of a sweep, and XLA would
         spend seconds on each.
         """
-        model = self.network(rngs=nnx.Rngs(fold(jax.random.key(seed), "parameters")))
-        _, params, rest = nnx.split(model, nnx.Param, ...)
-        return State(params, rest, self.rule.init(params), jnp.zeros((), jnp.int32))
+        seed, cell, given = member if isinstance(member, Member) else self.member(member)
+        model = self.network(cell, rngs=nnx.Rngs(fold(jax.random.key(seed), "parameters")))
+        _, params, _, rest = nnx.split(model, nnx.Param, nnx.RngState, ...)
+        values = {name: jnp.asarray(value, float) for name, value in given.items()}
+        rule = optimizer(self.optimizer, self.budget.steps, values)
+        return State(params, rest, rule.init(params), jnp.zeros((), jnp.int32), values)
 
     def outputs(self, params: Tree, rest: Tree, batch: Batch, key: Seed | None) -> Array:
-        """Return the network's outputs; a key turns dropout on."""
-        return self.applied(params, rest, batch, key)[0]
+        """Return the network's outputs; a key turns dropout on, with the rate of the specs."""
+        return self.applied(params, rest, batch, key, self.own[1])[0]
 
     def applied(
-        self, params: Tree, rest: Tree, batch: Batch, key: Seed | None
+        self, params: Tree, rest: Tree, batch: Batch, key: Seed | None, given: Mapping[str, Any]
     ) -> tuple[Array, Tree]:
         """Return (outputs, rest), the rest with what a cell that observes measured under a key."""
-        model = nnx.merge(self.graph, params, rest, copy=self.observes)  # a copy may be changed
+        model = self.merged(params, rest, copy=self.observes)  # a copy may be changed
         rngs = None if key is None else nnx.Rngs(dropout=key)
         outputs = model(
             batch.inputs,
             lengths=batch.lengths,
             resets=batch.resets,
             deterministic=key is None,
+            dropout=given.get("dropout"),
             rngs=rngs,
         )
-        return outputs, nnx.split(model, nnx.Param, ...)[2] if self.observes else rest
+        after = nnx.split(model, nnx.Param, nnx.RngState, ...)[3] if self.observes else rest
+        return outputs, after
+
+    def merged(self, params: Tree, rest: Tree, copy: bool = False) -> Network:
+        """Return the network of a state."""
+        return nnx.merge(self.graph, params, self.streams, rest, copy=copy)
 
     def batch(self, data: Tree, key: Seed, step: Array) -> Batch:
         """Return the training batch of a step: a function of (data, seed, step) and nothing else."""
@@ -115,20 +140,26 @@ class Program:
 
     def step(self, state: State, data: Tree, key: Seed) -> tuple[State, tuple[Array, Array]]:
         """Take one training step; return (state, (loss, norm of the gradient))."""
-        batch = self.batch(data, key, state.step)
+        batch, given = self.batch(data, key, state.step), state.numbers
         noise = jax.random.fold_in(fold(key, "dropout"), state.step)
+        if "input_noise" in given:
+            inputs = shaken(batch.inputs, fold(noise, "inputs"), given["input_noise"])
+            batch = batch._replace(inputs=inputs)
 
         def objective(params: Tree) -> tuple[Array, Tree]:
-            params = shaken(params, fold(noise, "weights"), self.weight_noise)
-            outputs, rest = self.applied(params, state.rest, batch, noise)
+            if "weight_noise" in given:
+                params = shaken(params, fold(noise, "weights"), given["weight_noise"])
+            outputs, rest = self.applied(params, state.rest, batch, noise, given)
             total, weight = loss(self.task, outputs, batch)
             return total / jnp.maximum(weight, 1e-9), rest if self.observes else None
 
         (value, rest), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
-        updates, rule = self.rule.update(grads, state.optimizer, state.params)
+        rule = optimizer(self.optimizer, self.budget.steps, given)
+        updates, moments = rule.update(grads, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         rest = rest if self.observes else state.rest
-        return State(params, rest, rule, state.step + 1), (value, optax.tree.norm(grads))
+        after = State(params, rest, moments, state.step + 1, given)
+        return after, (value, optax.tree.norm(grads))
 
     def steps(
         self, state: State, data: Tree, seed: Array, count: Array
@@ -138,7 +169,7 @@ class Program:
         The state that comes back after a non-finite loss is of no use: the run has diverged.
         """
         key = jax.random.key(seed)
-        blank = jnp.full(self.call, jnp.nan, jnp.float32)
+        blank = jnp.full(self.call, jnp.nan)
 
         def body(i: Array, loop: tuple[State, Array, Array]) -> tuple[State, Array, Array]:
             state, losses, norms = loop
@@ -147,27 +178,30 @@ class Program:
 
         return lax.fori_loop(0, count, body, (state, blank, blank))
 
-    @cached_property
-    def advance(self) -> Callable[..., tuple[State, Array, Array]]:
-        """`steps`, compiled once with the state donated; counts its seconds in `compile_s`."""
-        started = time.perf_counter()
-        example = (jax.eval_shape(self.begin, 0), self.task.data, jnp.int32(0), jnp.int32(1))
-        compiled = jax.jit(self.steps, donate_argnums=0).lower(*example).compile()
-        self.compile_s = time.perf_counter() - started
-        return compiled
+    def measured(self, params: Tree, rest: Tree, batch: Batch) -> dict:
+        """Return the metrics of a batch as (sum, weight)."""
+        return metrics(self.task, self.outputs(params, rest, batch, None), batch)
 
     @cached_property
     def measure(self) -> Callable[[Tree, Tree, Batch], dict]:
-        """(parameters, rest, batch) -> metrics as (sum, weight), compiled for each shape of batch."""
-
-        def measure(params: Tree, rest: Tree, batch: Batch) -> dict:
-            return metrics(self.task, self.outputs(params, rest, batch, None), batch)
-
-        return jax.jit(measure)
+        """`measured`, compiled for each shape of batch."""
+        return jax.jit(self.measured)
 
     def evaluate(self, params: Tree, rest: Tree, split: str) -> dict[str, float]:
         """Return the metrics of a split."""
         return evaluate(partial(self.measure, params, rest), held_out(self.task, split))
+
+
+def unused(leaf: jax.ShapeDtypeStruct) -> Array:
+    """Return a leaf of a random stream that nobody draws from: each call brings its own keys."""
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.key(0)
+    return jnp.zeros(leaf.shape, leaf.dtype)
+
+
+def dynamic(network: NetworkSpec, rule: OptimizerSpec) -> dict[str, float]:
+    """Return the numbers that a program takes as data; what is off stays out of it."""
+    return numbers(rule) | ({"dropout": network.dropout} if network.dropout else {})
 
 
 @lru_cache(maxsize=16)

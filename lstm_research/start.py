@@ -36,6 +36,32 @@ def folder() -> Path:
     return Path(os.environ.get("LSTM_RESEARCH_CACHE") or Path(home) / "lstm_research").expanduser()
 
 
+def begun() -> bool:
+    """Return whether JAX has started a backend, so that its devices are what they are."""
+    now = jax.config.jax_num_cpu_devices  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        jax.config.update("jax_num_cpu_devices", 1 if now != 1 else 2)
+    except RuntimeError:
+        return True
+    jax.config.update("jax_num_cpu_devices", now)
+    return False
+
+
+def cores(most: int | None = None) -> None:
+    """Make each core of a CPU a device, at most `most`, with one thread inside each operation.
+
+    Two cores inside one small product are no faster than one, so whole runs, or parts of a batch, are
+    spread over them instead. Has no effect once JAX has started, and none on accelerators.
+    """
+    if begun():
+        return
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    jax.config.update("jax_num_cpu_devices", max(1, here if most is None else most))
+    flag = "--xla_cpu_multi_thread_eigen=false"
+    if flag.split("=")[0] not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()
+
+
 def prepare() -> None:
     """Make this process ready: compiled programs are kept, and the device computes right.
 

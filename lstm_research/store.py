@@ -27,6 +27,8 @@ from lstm_research.disk import StoreError, explained, sync, take, wipe, write
 from lstm_research.environment import environment
 from lstm_research.plain import decode, digest, encode, flatten, plain
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where it is there
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 WEIGHTS = "weights.safetensors"
 ENDED = ("finished", "solved", "diverged", "failed")
 RESULT_KEYS = (
@@ -114,7 +116,7 @@ def open_run(
         with explained(folder):
             wipe(folder)
             write(folder / "environment.json", json.dumps(around, indent=2) + "\n")
-            write(folder / "spec.yaml", yaml.safe_dump(resolved, sort_keys=False))
+            write(folder / "spec.yaml", yaml.dump(resolved, Dumper=DUMPER, sort_keys=False))
     except BaseException:
         os.close(lock)
         raise
@@ -224,7 +226,7 @@ def load_runs(root: str | Path = "runs") -> list[Record]:
 def load_run(path: str | Path) -> Record:
     """Read one run; "absent" without a folder, "unfinished" where its spec cannot be read."""
     path = Path(path)
-    spec = _mapping(path / "spec.yaml", yaml.safe_load)
+    spec = _mapping(path / "spec.yaml", lambda text: yaml.load(text, LOADER))
     around = _mapping(path / "environment.json", json.loads)
     result = _result(path) if spec else None
     study = spec.get("study") or path.absolute().parent.name

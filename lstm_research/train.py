@@ -1,85 +1,171 @@
-"""The host's loop around a program: advance, evaluate, stop, and say what became of the run.
+"""The host's loop around a pack: advance, evaluate, stop, take in the next run, and say what became of each.
 
-It touches neither disk nor console; what it sees goes to `record`.
+It touches neither disk nor console; what it sees goes to `record` and `end` of each run.
 """
 
-import dataclasses
-import itertools
-import math
-import statistics
+import collections
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import cache
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lstm_research.axes import Tree
-from lstm_research.program import Budget, Program, State
-from lstm_research.tasks.task import Success, Task
+from lstm_research.life import Life, Result, Run, conclude
+from lstm_research.pack import Pack
+from lstm_research.program import Program, State
 
 
-@dataclasses.dataclass(frozen=True)
-class Result:
-    """What became of a run; `metrics` holds the splits valid and test at the best step."""
+def train(pack: Pack, runs: Iterable[Run], clock: Callable[[], float] = time.perf_counter) -> None:
+    """Train runs of one program until none is left; each leaves through its `end`.
 
-    status: str  # finished | solved | diverged
-    steps: int
-    solved_at: int | None
-    diverged_at: int | None
-    best_step: int | None
-    metric: str
-    goal: str
-    chance: dict[str, float]
-    success: Success | None
-    metrics: dict[str, dict[str, float]]
-    parameters: int
-    recurrent_parameters: int
-    step_ms: float | None
-    compile_s: float
-    train_s: float
-    params: Tree = dataclasses.field(default=None, repr=False, compare=False)  # at the best step
-    rest: Tree = dataclasses.field(default=None, repr=False, compare=False)  # beside the parameters
+    A run stops when validation meets the task's success, after `patience` evaluations without a better
+    one, at the end of the budget, or at the first non-finite loss, which makes it `diverged`: a result,
+    not an error. The next run takes its slot at once.
+    """
+    slots, fresh = Slots(pack), "advance" not in pack.__dict__
+    pack.advance  # noqa: B018 (compiles before the clock runs)
+    with ThreadPoolExecutor(1) as executor:
+        waiting = ahead(pack.program, iter(runs), executor, pack.width)
+        while slots.fill(waiting):
+            slots.advance(clock)
+            slots.validate()
+            for life, test in slots.over():
+                life.run.end(conclude(pack.program, life, test, pack.compile_s if fresh else 0.0))
+                fresh = False
 
 
-class Track(NamedTuple):
-    """The best evaluation so far."""
+def ahead(
+    program: Program, runs: Iterator[Run], executor: Executor, depth: int
+) -> Iterator[tuple[Run, State]]:
+    """Yield runs with their states at step 0, which another thread draws `depth` runs ahead."""
+    double = jax.config.jax_enable_x64  # of this thread  # pyright: ignore[reportAttributeAccessIssue]
 
-    step: int | None = None
-    metrics: dict[str, float] | None = None
-    model: tuple[Tree, Tree] | None = None  # parameters and rest
-    stale: int = 0  # evaluations since
+    def begun(run: Run) -> tuple[Run, State]:
+        with jax.enable_x64(double):
+            return run, jax.tree.map(np.asarray, program.begin(run.member))
 
-    def after(self, task: Task, step: int, found: dict[str, float], state: State) -> "Track":
-        """Return the track with one more evaluation."""
-        sign = 1 if task.goal == "max" else -1
-        if self.metrics is None or sign * found[task.metric] > sign * self.metrics[task.metric]:
-            return Track(step, found, jax.tree.map(jnp.copy, (state.params, state.rest)))
-        return self._replace(stale=self.stale + 1)
+    queue: collections.deque[Future] = collections.deque()
+    for run in runs:
+        queue.append(executor.submit(begun, run))
+        if len(queue) > depth:
+            yield queue.popleft().result()
+    while queue:
+        yield queue.popleft().result()
 
 
-class Ends(NamedTuple):
-    """The steps at which a run stopped, first met the task's success, and turned non-finite."""
+class Slots:
+    """The places of a pack: who is in which, and the state of all of them on the devices."""
 
-    at: int = 0
-    solved: int | None = None
-    diverged: int | None = None
+    def __init__(self, pack: Pack) -> None:
+        self.pack, self.program = pack, pack.program
+        self.lives: dict[int, Life] = {}
+        self.state: Tree = None
+        self.first = True
 
-    def after(self, task: Task, found: dict[str, float]) -> "Ends":
-        """Return the ends once these validation metrics are known."""
-        if not math.isfinite(found[task.metric]):
-            return self._replace(diverged=self.at)
-        if self.solved is None and task.success is not None and task.success.holds(found):
-            return self._replace(solved=self.at)
-        return self
+    def fill(self, waiting: Iterator[tuple[Run, State]]) -> bool:
+        """Put waiting runs into empty slots, level the devices; say whether anybody is in one."""
+        fresh: dict[int, State] = {}
+        while len(self.lives) < self.pack.width and (pair := next(waiting, None)) is not None:
+            k = self.roomiest()
+            self.lives[k], fresh[k] = Life(pair[0]), pair[1]
+        moved = {} if fresh else self.levelled()
+        if fresh or moved:
+            self.put(fresh, moved)
+        return bool(self.lives)
 
-    def reached(self, budget: Budget, stale: int) -> bool:
-        """Say whether the run stops here."""
-        over = self.at >= budget.steps or self.diverged is not None
-        enough = self.solved is not None and budget.stop_when_solved
-        stuck = budget.patience is not None and stale >= budget.patience
-        return over or enough or stuck
+    def device(self, k: int) -> int:
+        """Return the number of the device that computes a slot."""
+        return k * len(self.pack.devices) // self.pack.width
+
+    def busy(self, device: int) -> int:
+        """Return how many runs a device has."""
+        return sum(self.device(k) == device for k in self.lives)
+
+    def roomiest(self) -> int:
+        """Return the empty slot on the device that has the fewest runs."""
+        empty = [k for k in range(self.pack.width) if k not in self.lives]
+        return min(empty, key=lambda k: (self.busy(self.device(k)), k))
+
+    def levelled(self) -> dict[int, int]:
+        """Move runs from a device that has two more than another; return new slot -> old slot."""
+        moved: dict[int, int] = {}
+        while self.lives:
+            k = self.roomiest() if len(self.lives) < self.pack.width else 0
+            fullest = max(self.lives, key=lambda k: self.busy(self.device(k)))
+            if self.busy(self.device(fullest)) < self.busy(self.device(k)) + 2:
+                break
+            self.lives[k] = self.lives.pop(fullest)
+            moved[k] = moved.pop(fullest, fullest)
+        return moved
+
+    def put(self, fresh: dict[int, State], moved: dict[int, int]) -> None:
+        """Write states into their slots."""
+        if self.state is None:
+            like = next(iter(fresh.values()))
+            host = jax.tree.map(lambda x: np.zeros((self.pack.width, *x.shape), x.dtype), like)
+        else:
+            host = jax.tree.map(np.array, self.state)
+        old = {k: jax.tree.map(lambda x, j=j: x[j].copy(), host) for k, j in moved.items()}
+        for k, state in {**old, **fresh}.items():
+            jax.tree.map(lambda all, x, k=k: all.__setitem__(k, x), host, state)
+        self.state = self.pack.place(host)
+
+    def vector(self, of: dict[int, Any], dtype: Any) -> np.ndarray:
+        """Return a number a slot, 0 where nothing is given."""
+        values = np.zeros(self.pack.width, dtype)
+        for k, value in of.items():
+            values[k] = value
+        return values
+
+    def advance(self, clock: Callable[[], float]) -> None:
+        """Take each run to its next stop, at most `call` steps on."""
+        counts = {k: life.due(self.program) for k, life in self.lives.items()}
+        seeds = self.vector({k: life.run.member.seed for k, life in self.lives.items()}, np.int32)
+        given = self.pack.place((seeds, self.vector(counts, np.int32)))
+        before = clock()
+        self.state, losses, norms = self.pack.advance(self.state, given, self.pack.data)
+        losses, norms = np.asarray(losses), np.asarray(norms)
+        seconds, total = clock() - before, sum(counts.values())
+        devices = len({self.device(k) for k in counts})
+        self.pack.busy_s += seconds * devices / len(self.pack.devices)
+        pace = seconds * devices / total
+        for k, life in self.lives.items():
+            life.paces.append(pace)
+            life.seconds += seconds * counts[k] / total
+            life.advanced(counts[k], losses[k], norms[k])
+
+    def validate(self) -> None:
+        """Evaluate the runs that are due and keep the best of each."""
+        due = {k: life for k, life in self.lives.items() if life.evaluates(self.program.budget)}
+        if not due:
+            return
+        model = (self.state.params, self.state.rest)
+        found = self.pack.evaluate(model, self.vector(dict.fromkeys(due, True), bool), "valid")
+        host = cache(lambda: jax.tree.map(np.asarray, model))
+        for k, life in due.items():
+            mine = {name: values[k] for name, values in found.items()}
+            best = lambda k=k: jax.tree.map(lambda leaf: leaf[k].copy(), host())
+            life.evaluated(self.program.task, mine, best)
+
+    def over(self) -> list[tuple[Life, dict[str, float] | None]]:
+        """Let the runs that have ended leave; return each with its test metrics, None if diverged."""
+        budget = self.program.budget
+        ended = {k: x for k, x in self.lives.items() if x.ends.reached(budget, x.track.stale)}
+        sound = {k: x.track.model for k, x in ended.items() if x.ends.diverged is None}
+        found: dict[str, list] = {}
+        if sound:
+            some = next(iter(sound.values()))
+            model = jax.tree.map(lambda x: np.zeros((self.pack.width, *x.shape), x.dtype), some)
+            for k, best in sound.items():
+                jax.tree.map(lambda all, x, k=k: all.__setitem__(k, x), model, best)
+            due = self.vector(dict.fromkeys(sound, True), bool)
+            found = self.pack.evaluate(self.pack.place(model), due, "test")
+        tests = {k: {name: values[k] for name, values in found.items()} for k in sound}
+        return [(self.lives.pop(k), tests.get(k)) for k in ended]
 
 
 def fit(
@@ -89,61 +175,12 @@ def fit(
     record: Callable[[dict], None] = lambda event: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Result:
-    """Train one run and return its result at the best validation.
-
-    Stops when validation meets the task's success, after `patience` evaluations without a better
-    one, at the end of the budget, or at the first non-finite loss, which makes the run `diverged`:
-    a result, not an error. `record` gets one dict for each call and each evaluation.
-    """
-    task, budget = program.task, program.budget
-    fresh = "advance" not in program.__dict__
-    advance, state = program.advance, program.begin(jnp.int32(seed))
-    started, paces, track, ends = clock(), [], Track(), Ends()
-    while not ends.reached(budget, track.stale):
-        due = budget.evaluate_every - ends.at % budget.evaluate_every
-        count = min(program.call, budget.steps - ends.at, due)
-        before = clock()
-        state, losses, norms = advance(state, task.data, jnp.int32(seed), jnp.int32(count))
-        values = np.asarray(losses)[:count].tolist()
-        paces.append((clock() - before) / count)
-        good = list(itertools.takewhile(math.isfinite, values))
-        at = ends.at + len(good)
-        ends = ends._replace(at=at, diverged=at if len(good) < count else None)
-        mean = statistics.fmean(good) if good else math.nan
-        norm = float(norms[max(len(good) - 1, 0)])
-        record({"step": at, "split": "train", "loss": mean, "gradient_norm": norm})
-        if ends.diverged is None and (count == due or at == budget.steps):
-            found = program.evaluate(state.params, state.rest, "valid")
-            record({"step": at, "split": "valid", **found})
-            track = track.after(task, at, found, state)
-            ends = ends.after(task, found)
-    return conclude(program, ends, track, clock() - started, paces, fresh)
+    """Train one run and return its result at the best validation: a pack of one."""
+    ended: list[Result] = []
+    train(one(program), [Run(program.member(seed), record, ended.append)], clock)
+    return ended[0]
 
 
-def conclude(
-    program: Program, ends: Ends, track: Track, seconds: float, paces: list[float], fresh: bool
-) -> Result:
-    """Return the result of a run that has stopped; a diverged one has no test metrics."""
-    task, ended = program.task, {}
-    if ends.diverged is None and track.metrics is not None and track.model is not None:
-        ended = {"valid": track.metrics, "test": program.evaluate(*track.model, "test")}
-    solved = "solved" if ends.solved is not None else "finished"
-    return Result(
-        status=solved if ends.diverged is None else "diverged",
-        steps=ends.at,
-        solved_at=ends.solved,
-        diverged_at=ends.diverged,
-        best_step=track.step,
-        metric=task.metric,
-        goal=task.goal,
-        chance=dict(task.chance),
-        success=task.success,
-        metrics=ended,
-        parameters=program.parameters,
-        recurrent_parameters=program.recurrent_parameters,
-        step_ms=1e3 * statistics.median(paces[1:] or paces),
-        compile_s=program.compile_s if fresh else 0.0,
-        train_s=seconds,
-        params=track.model[0] if track.model else None,
-        rest=track.model[1] if track.model else None,
-    )
+def one(program: Program) -> Pack:
+    """Return the pack of a program for one run at a time, made once."""
+    return program.__dict__.setdefault("alone", Pack(program, 1))

@@ -5,6 +5,7 @@ Compiling is what the quick suite costs, so it compiles without XLA's expensive 
 other `-m` the programs are those that users run.
 """
 
+import io
 import os
 from pathlib import Path
 
@@ -51,3 +52,17 @@ def data_folder() -> Path:
             "needs the real data: set LSTM_RESEARCH_DATA to a folder that holds polymusic/JSB_Chorales.mat"
         )
     return Path(found)
+
+
+@pytest.fixture
+def inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sweeps run in this process, one run after another: what a worker does is `test_local.py`'s."""
+    from lstm_research import local
+
+    def one_by_one(specs, todo, settings, hooks, ears, worker, before):
+        for which in todo:
+            done = local.run(specs[which], settings.root, force=settings.force, listeners=ears)
+            hooks.end(which, done)
+
+    monkeypatch.setattr(local, "supervise", one_by_one)
+    monkeypatch.setattr(local, "hire", lambda: local.Worker(None, io.StringIO()))

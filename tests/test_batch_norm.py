@@ -20,7 +20,8 @@ from lstm_research.fused import unroll
 from lstm_research.masks import Masks
 from lstm_research.moments import Statistics
 from lstm_research.nnx_layer import Recurrent
-from lstm_research.run import fit, program, signature
+from lstm_research.run import fit
+from lstm_research.signature import program, signature
 from lstm_research.wrappers import Wrapped, WrapSpec
 from lstm_research.wrappers.batch_norm import calibrated
 

@@ -14,7 +14,7 @@ def lines(capsys) -> tuple[list[str], list[str]]:
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, inline):
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -112,7 +112,7 @@ def test_an_interrupt_says_that_nothing_is_lost(folder, capsys, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.local, "launch", interrupted)
+    monkeypatch.setattr(cli.launcher.local, "launch", interrupted)
     assert cli.main(["run", *WORDS]) == 130
     assert "goes on from here" in lines(capsys)[1][0]
 

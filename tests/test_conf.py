@@ -8,7 +8,7 @@ from sampled import KEEN
 
 from lstm_research import catalogue, check, sweep
 from lstm_research.program import Program
-from lstm_research.run import signature, task
+from lstm_research.signature import signature, task
 from lstm_research.tasks.data import DataError
 
 SMALL = ("network.hidden=4", "budget.steps=2", "budget.batch=2", "budget.evaluate_every=1")

@@ -19,7 +19,8 @@ from lstm_research.catalogue import UnknownName
 from lstm_research.disk import StoreError
 from lstm_research.interop import safetensors
 from lstm_research.lookup import find_run, load_network
-from lstm_research.run import network, program, run, signature
+from lstm_research.run import run
+from lstm_research.signature import network, program, signature
 
 RUN = small(seed=5)
 

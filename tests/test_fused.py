@@ -26,7 +26,8 @@ from test_cells import SPECS, SUBJECTS
 from lstm_research import fused
 from lstm_research.cell import Carry, Hidden, Pre, Weights
 from lstm_research.fused import unroll
-from lstm_research.gated import ALL, GateSpec, gated, stage, swept, switches
+from lstm_research.gated import GateSpec, gated, stage, switches
+from lstm_research.superset import ALL, swept
 
 T, B, D, H = 5, 3, 2, 2
 LENGTHS = np.array([T, 3, 0])

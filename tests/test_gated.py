@@ -11,7 +11,8 @@ from contract import D, H, gradients, problem
 from test_cells import SPECS
 
 from lstm_research.fused import unroll
-from lstm_research.gated import GateSpec, swept
+from lstm_research.gated import GateSpec
+from lstm_research.superset import swept
 
 ROWS = {name: spec for name, spec in SPECS.items() if isinstance(spec, GateSpec)}
 UNIQUE = list(dict.fromkeys(ROWS.values()))

@@ -10,8 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "lstm_research"
 ORDER = (
     "axes", "spelling", "masks", "precision", "cell", "linear", "moments", "initial",
-    "activation", "legal", "stamped",
-    "gated", "cells.elman", "cells.fgr", "cells.gru_before", "cells.brc", "cells.indrnn",
+    "activation", "legal", "stamped", "gated", "superset", "cells.elman", "cells.fgr",
+    "cells.gru_before", "cells.brc", "cells.indrnn",
     "cells.mgu", "cells.ran", "cells.star", "cells.atr", "cells.cfn", "cells.fastgrnn", "cells.lem",
     "cells.ligru", "cells.minimal_rnn", "cells.mut", "cells.rhn", "cells.lstmp", "cells.mogrifier",
     "cells.phased", "cells.tlstm", "cells.slstm", "cells.urlstm", "cells.onlstm",
@@ -27,15 +27,15 @@ ORDER = (
     "interop.stablehlo", "interop.blocks", "interop.torch_model", "interop.torch", "interop.keras",
     "interop.flax", "loss", "tasks.limits", "tasks.task", "tasks.data", "tasks.grammar",
     "tasks.pianoroll", "tasks.adding", "tasks.copying", "tasks.parity", "tasks.reber",
-    "tasks.temporal_order", "tasks.music", "tasks", "optimizer", "evaluate", "program", "train",
-    "plain", "environment", "disk", "store", "trackers.child", "trackers.wandb", "trackers",
+    "tasks.temporal_order", "tasks.music", "tasks", "optimizer", "evaluate", "program", "pack",
+    "life", "train", "plain", "environment", "disk", "store", "trackers.child", "trackers.wandb", "trackers",
     "stats", "label", "digits", "entry", "table", "grid", "terminal", "render", "config",
-    "interop.safetensors", "face", "run", "lookup", "export", "start", "local", "progress", "sweep",
-    "check", "listing", "cli",
+    "interop.safetensors", "face", "signature", "plan", "run", "lookup", "export", "start", "local",
+    "progress", "sweep", "launcher", "check", "listing", "cli",
 )  # fmt: skip
 HEAVY = {
-    "hydra": {"sweep", "cli"},
-    "omegaconf": {"sweep"},
+    "hydra": {"sweep", "launcher", "cli"},
+    "omegaconf": {"sweep", "launcher"},
     "pydantic": {"config"},
     "wandb": {"trackers.wandb"},
     "onnx": {"interop.onnx_graph"},

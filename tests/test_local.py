@@ -1,36 +1,27 @@
-"""Many runs on the cores of a machine: the same results as one by one, and a dead worker costs one."""
+"""Many runs on a machine: packed in a worker, the same as one by one, and a dead worker costs nobody else."""
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 from small import small
 
 from lstm_research import local, store
-from lstm_research.local import Hooks, choose, launch
-from lstm_research.run import signature
+from lstm_research.local import Hooks, Settings, launch
 
 
-def hooks(ends: list, start=lambda slot, spec: None, event=lambda slot, event: None) -> Hooks:
-    return Hooks(start, event, lambda slot, spec, outcome: ends.append((slot, spec, outcome)))
+def ended(ends: dict) -> Hooks:
+    return Hooks(end=lambda which, outcome: ends.__setitem__(which, outcome))
 
 
-def test_two_workers_leave_what_one_leaves(tmp_path):
+def test_a_sweep_in_a_worker_leaves_what_runs_one_by_one_leave(tmp_path):
     specs = [small(cell, seed) for cell in ("gated", "elman") for seed in (0, 1)]
-    one, two = [], []
-    launch(specs, tmp_path / "one", hooks(one), workers=1)
-    launch(specs, tmp_path / "two", hooks(two), workers=2)
-    assert {slot for slot, _, _ in two} == {0, 1}
-    for spec in specs:
-        curves = [
-            store.curve(store.find(tmp_path / name, spec.resolved())) for name in ("one", "two")
-        ]
-        assert curves[0] == curves[1]
-
-
-def test_the_listeners_of_the_parent_hear_of_every_run(tmp_path):
-    heard: list[tuple[str, Path]] = []
+    specs.append(specs[0])  # two names of one run
+    ends, heard, said = {}, [], []
 
     class Ear:
         def started(self, path):
@@ -39,45 +30,109 @@ def test_the_listeners_of_the_parent_hear_of_every_run(tmp_path):
         def finished(self, path):
             heard.append(("finished", path))
 
-    launch([small(seed=seed) for seed in (0, 1)], tmp_path, hooks([]), workers=2, listeners=[Ear()])
-    assert sorted(kind for kind, _ in heard) == ["finished", "finished", "started", "started"]
+    hooks = ended(ends)._replace(tell=said.append)
+    launch(specs, Settings(tmp_path / "many"), hooks, listeners=[Ear()])
+    assert sorted(ends) == [0, 1, 2, 3] and {end.status for end in ends.values()} == {"finished"}
+    assert sorted(kind for kind, _ in heard) == ["finished"] * 4 + ["started"] * 4
+    assert "5 jobs: 4 runs in 2 programs" in said[0] and "runs/s" in said[-1]
+    for spec in specs[:4]:
+        launch([spec], Settings(tmp_path / "one"))
+        curves = [
+            store.curve(store.find(tmp_path / name, spec.resolved())) for name in ("many", "one")
+        ]
+        for one, other in zip(*curves, strict=True):
+            assert one.pop("split") == other.pop("split")
+            assert one == pytest.approx(other, rel=1e-5)
+    again: dict = {}
+    launch(specs, Settings(tmp_path / "many"), ended(again))
+    assert not any(end.ran for end in again.values()), "nothing is left to run, so nobody is hired"
 
 
-def test_a_worker_that_dies_costs_the_run_at_hand_only(tmp_path, monkeypatch):
-    ends, pids = [], []
-    start = local.multiprocessing.get_context("spawn").Process.start
-    monkeypatch.setattr(
-        "multiprocessing.context.SpawnProcess.start",
-        lambda self: (start(self), pids.append(self.pid))[0],
-    )
-    killed = []
+class Worker:
+    """A worker that a test plays: it says what it is given for each batch, then dies or is done."""
 
-    def kill_first(slot, event):
-        if slot == 0 and not killed:
-            killed.append(os.kill(pids[0], signal.SIGKILL))
+    def __init__(self, acts: list, seen: list) -> None:
+        self.acts, self.seen, self.words = acts, seen, []
+        self.process, self.pipe = self, self
 
-    specs = [small(seed=seed, steps=2000) for seed in range(3)]
-    launch(specs, tmp_path, hooks(ends, event=kill_first), workers=2)
-    assert sorted(outcome.status == "unfinished" for _, _, outcome in ends) == [False, False, True]
-    lost = next(outcome for _, _, outcome in ends if outcome.status == "unfinished")
-    assert "died" in lost.error
-    launch(specs, tmp_path, hooks([]), workers=1)
-    assert all(store.done(tmp_path, spec.resolved()) for spec in specs)
+    def send(self, message) -> None:
+        names = [which for which, _ in message[1]]
+        self.seen.append(names)
+        self.words = self.acts.pop(0)(names)
 
+    def recv(self):
+        if not self.words:
+            raise EOFError
+        return self.words.pop(0)
 
-def test_a_worker_keeps_its_program_then_takes_a_fresh_one_then_helps():
-    a, b = [small(seed=s) for s in range(3)], [small("elman", seed=s) for s in range(2)]
-    waiting = {signature(a[0]): list(a), signature(b[0]): list(b)}
-    taken: set = set()
-    assert choose(waiting, taken, None) is a[0]
-    assert choose(waiting, taken, None) is b[0], "the second worker takes the other program"
-    assert choose(waiting, taken, signature(b[0])) is b[1]
-    assert choose(waiting, taken, signature(b[0])) is a[1], "nothing of its own is left: it helps"
-    assert choose(waiting, taken, signature(a[0])) is a[2] and not waiting
+    def join(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
-@pytest.mark.parametrize(
-    ("jobs", "workers", "most"), [(1, None, 1), (9, 1, 1), (3, 8, 3), (0, None, 1)]
-)
-def test_slots_are_no_more_than_jobs_or_workers(jobs, workers, most):
-    assert local.slots(jobs, workers) == most
+def test_what_a_dead_worker_held_is_tried_once_more_alone(tmp_path, monkeypatch):
+    done = lambda which: ("end", which, local.Outcome("finished", tmp_path, True))
+    acts = [
+        lambda names: [("start", 0), ("start", 1), done(0), ("start", 2)],  # dies with 1 and 2
+        lambda names: [("start", 1)],  # 1 is what kills it
+        lambda names: [("start", 2), done(2), ("done",)],
+        lambda names: [*map(done, names), ("done",)],
+    ]
+    seen, ends = [], {}
+    monkeypatch.setattr(local, "hire", lambda fork=True: Worker(acts, seen))
+    launch([small(seed=s) for s in range(5)], Settings(tmp_path), ended(ends))
+    assert seen == [[0, 1, 2, 3, 4], [1], [2], [3, 4]]
+    assert ends[1].status == "unfinished" and "died" in ends[1].error
+    assert [ends[k].status for k in (0, 2, 3, 4)] == ["finished"] * 4
+
+
+SWEEP = """
+from pathlib import Path
+from lstm_research import local
+from small import small
+specs = [small(cell, seed, steps=3000) for cell in ("gated", "elman") for seed in range(12)]
+local.launch(specs, local.Settings(Path({root!r})), local.Hooks(tell=print))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whom", ["parent", "worker"])
+def test_sigkill_at_any_moment_loses_no_run_and_repeats_none(tmp_path, whom):
+    here = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    command = [sys.executable, "-W", "error", "-c", SWEEP.format(root=str(tmp_path))]
+    process = subprocess.Popen(command, env=here)
+    results = lambda: {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")}
+    while len(before := results()) < 3:
+        assert process.poll() is None, "it ended too early"
+        time.sleep(0.02)
+    if whom == "parent":
+        process.kill()
+        process.wait()
+        deadline = time.monotonic() + 60  # the orphan ends by itself
+        while time.monotonic() < deadline and any(
+            status == "unfinished" and busy(path.parent) for path, status in unfinished(tmp_path)
+        ):
+            time.sleep(0.1)
+        before = results()
+        subprocess.run(command, env=here, check=True, timeout=300)
+    else:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGKILL)
+        assert process.wait(300) == 0
+    after = results()
+    assert len(after) == 24, "no run is lost"
+    assert {path: after[path] for path in before} == before, "none is repeated"
+
+
+def unfinished(root: Path) -> list[tuple[Path, str]]:
+    return [(lock, store.status(lock.parent)) for lock in root.rglob("lock")]
+
+
+def busy(folder: Path) -> bool:
+    try:
+        os.close(store.take(folder))
+    except store.RunBusy:
+        return True
+    return False

@@ -13,9 +13,10 @@ from test_cells import SUBJECTS
 from lstm_research.catalogue import UnknownName
 from lstm_research.cell import Weights
 from lstm_research.fused import unroll
-from lstm_research.gated import GateSpec, swept
+from lstm_research.gated import GateSpec
 from lstm_research.nnx_cell import NnxCell, Switch, cell_spec, hold
 from lstm_research.nnx_layer import Recurrent
+from lstm_research.superset import swept
 
 SHAPES = [(1, 1, 1, 1), (5, 3, 2, 4), (4, 2, 6, 3)]  # time, batch, features, hidden
 GRU = {

@@ -109,20 +109,21 @@ def test_entries_are_clipped_before_the_norm(float64):
 )
 @pytest.mark.parametrize("warmup", [0, 10])
 def test_a_schedule_falls_from_the_rate_to_its_final_share(float64, name, middle, end, warmup):
-    pace = schedule(OptimizerSpec(rate=2.0, schedule=name, final=0.1, warmup=warmup), 100 + warmup)
+    spec = OptimizerSpec(schedule=name, final=0.1, warmup=warmup)
+    pace = schedule(spec, 100 + warmup, 2.0)
     agree(
         [pace(t + warmup) for t in (0, 50, 100)], [2.0, middle, end], 1e-6
     )  # optax counts in float32
 
 
 def test_warmup_rises_in_a_line_from_zero():
-    pace = schedule(OptimizerSpec(rate=2.0, warmup=4), 100)
+    pace = schedule(OptimizerSpec(warmup=4), 100, 2.0)
     agree([pace(t) for t in range(6)], [0.0, 0.5, 1.0, 1.5, 2.0, 2.0], 1e-6)
 
 
 def test_a_rate_that_is_an_array_takes_the_place_of_the_spec(float64):
     rule, p = (
-        optimizer(OptimizerSpec(name="sgd", clip_norm=None), 10, jnp.asarray(0.25)),
+        optimizer(OptimizerSpec(name="sgd", clip_norm=None), 10, {"rate": jnp.asarray(0.25)}),
         jnp.asarray(BEGIN),
     )
     agree(rule.update(p, rule.init(p), p)[0], -0.25 * BEGIN)

@@ -10,18 +10,17 @@ from lstm_research.progress import display
 
 
 def scene(shown) -> None:
-    shown.start(0, "lstm · adding · seed 0", 100)
-    shown.event(0, {"step": 50, "split": "valid", "mse": 0.123456})
+    shown.event(0, "lstm · adding · seed 0", {"step": 50, "split": "valid", "mse": 0.123456})
     shown.end(0, "solved", True)
-    shown.start(1, "gru · adding · seed 0", 100)
     shown.end(1, "finished", False)
 
 
 def test_nothing_is_drawn_where_nobody_looks(capsys):
-    with display(2, 2) as shown:
+    with display([100, 100]) as shown:
         scene(shown)
-    said = capsys.readouterr()
-    assert said.out == said.err == ""
+        assert capsys.readouterr() == ("", "")
+        shown.say("36 jobs")
+    assert capsys.readouterr() == ("36 jobs\n", "")
     assert shown.counts == {"solved": 1, "there before": 1}
 
 
@@ -34,11 +33,11 @@ def screen(monkeypatch) -> io.StringIO:
 
 
 def test_a_terminal_shows_what_runs_how_far_it_is_and_what_became_of_the_others(screen):
-    with display(2, 2) as shown:
+    with display([100, 100, 100]) as shown:
         scene(shown)
-        shown.start(0, "cifg · adding · seed 0", 100)
-        shown.event(0, {"step": 50, "split": "valid", "mse": 0.123456})
+        shown.event(2, "cifg · adding · seed 0", {"step": 50, "split": "valid", "mse": 0.123456})
+        shown.say("3 jobs")
         shown.progress.refresh()
         text = screen.getvalue()
-    assert "cifg · adding · seed 0" in text and "50/100" in text and "valid mse 0.1235" in text
-    assert "1 solved" in text and "1 there before" in text and "2/2" in text
+    assert "cifg · adding · seed 0" in text and "250/300" in text and "valid mse 0.1235" in text
+    assert "1 solved" in text and "1 there before" in text and "2/3" in text and "3 jobs" in text

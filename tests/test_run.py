@@ -11,7 +11,8 @@ from small import small
 from lstm_research import run as module
 from lstm_research import store
 from lstm_research.config import build
-from lstm_research.run import program, run, signature
+from lstm_research.run import run
+from lstm_research.signature import program, signature
 
 
 def test_a_run_leaves_spec_environment_curve_and_result(tmp_path):

@@ -61,3 +61,19 @@ jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((8, 8))).block_until_ready()
         subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=120)
     kept = list((own_cache / "programs" / start.kind()).iterdir())
     assert kept, "no program was kept"
+
+
+CORES = """
+import os, jax
+from lstm_research import start
+assert not start.begun()
+start.cores(3)
+assert not start.begun() and "eigen=false" in os.environ["XLA_FLAGS"]
+assert len(jax.devices()) == 3 and start.begun()
+start.cores(2)
+assert len(jax.devices()) == 3
+"""
+
+
+def test_cores_become_devices_before_jax_starts_and_not_after():
+    subprocess.run([sys.executable, "-W", "error", "-c", CORES], check=True, timeout=120)

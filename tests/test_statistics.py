@@ -22,7 +22,8 @@ from lstm_research.nnx_cell import Switch
 from lstm_research.nnx_layer import Recurrent
 from lstm_research.optimizer import OptimizerSpec
 from lstm_research.program import Budget, Program
-from lstm_research.run import fit, network
+from lstm_research.run import fit
+from lstm_research.signature import network
 from lstm_research.tasks.adding import Adding
 from lstm_research.train import fit as train
 from lstm_research.wrappers import Wrapped, WrapSpec
@@ -106,8 +107,8 @@ def test_a_training_step_returns_the_statistics_of_its_batch():
     state, key = made.begin(jnp.int32(0)), jax.random.key(0)
     after, _ = jax.jit(made.step)(state, TASK.data, key)
     x = np.asarray(made.batch(TASK.data, key, jnp.int32(0)).inputs).reshape(-1, TASK.features)
-    first = nnx.merge(made.graph, state.params, state.rest).layers[0][0]
-    last = nnx.merge(made.graph, after.params, after.rest).layers[0][0]
+    first = made.merged(state.params, state.rest).layers[0][0]
+    last = made.merged(after.params, after.rest).layers[0][0]
     agree(row(last), blended(row(first), measured(first, x), None), 1e-5)
     assert jax.tree.structure(after.rest) == jax.tree.structure(state.rest)
 
@@ -115,9 +116,9 @@ def test_a_training_step_returns_the_statistics_of_its_batch():
 def test_training_ends_at_the_statistics_of_the_data_and_a_test_uses_them():
     made = program(LiGru(), rate=1e-12, steps=100, every=100)
     state, key = made.begin(jnp.int32(0)), jax.random.key(0)
-    after, _, _ = made.advance(state, TASK.data, jnp.int32(0), jnp.int32(100))
+    after, _, _ = jax.jit(made.steps)(state, TASK.data, jnp.int32(0), jnp.int32(100))
     state = made.begin(jnp.int32(0))
-    first = nnx.merge(made.graph, state.params, state.rest).layers[0][0]
+    first = made.merged(state.params, state.rest).layers[0][0]
     x = [made.batch(TASK.data, key, jnp.int32(step)).inputs for step in range(100)]
     wanted = measured(first, np.concatenate(x).reshape(-1, TASK.features))
     (mean, var), start = rows(after.rest), row(first)

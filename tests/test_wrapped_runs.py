@@ -18,7 +18,8 @@ from lstm_research.network import Network, NetworkSpec
 from lstm_research.nnx_layer import Recurrent
 from lstm_research.plain import digest
 from lstm_research.program import Program
-from lstm_research.run import fit, signature, task
+from lstm_research.run import fit
+from lstm_research.signature import signature, task
 from lstm_research.table import table
 from lstm_research.wrappers import Wrapped, WrapSpec
 

@@ -1,0 +1,163 @@
+"""Many runs as one program: what runs differ in are arrays with an axis of runs in front.
+
+On a CPU the runs are spread over the cores, each of which takes its runs one after another (`lax.map`):
+a batched product would be a serial loop over the batch that cannot stop early. On an accelerator they
+go side by side (`vmap`), spread over the devices. Which of the two, and which runs stand beside each
+other, changes no result; the tests hold both to the same run alone.
+
+Each run has its own number of steps for a call. One that has ended has 0: it stays what it is, and
+costs nothing on a CPU.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from lstm_research.axes import Array, Tree
+from lstm_research.evaluate import evaluate
+from lstm_research.program import Program, State, held_out
+
+RUNS, ALL = PartitionSpec("runs"), PartitionSpec()
+A_CORE = 8  # runs that a core takes in one call
+A_DEVICE = 256  # most runs side by side on an accelerator
+ROOM = 0.6  # share of a device's memory that a pack may fill by the estimate
+
+
+class Pack:
+    """The compiled functions of a program for `width` runs; the devices share them evenly.
+
+    serial: one run after another on each device; None: on a CPU. A width that the devices do not
+    divide is rounded up, and one that does not fit their memory is cut.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        width: int | None = None,
+        devices: Sequence[Any] | None = None,
+        serial: bool | None = None,
+    ) -> None:
+        devices = jax.devices() if devices is None else devices
+        self.program = program
+        self.serial = devices[0].platform == "cpu" if serial is None else serial
+        most = fitting(program, devices[0], self.serial)
+        wanted = most * len(devices) if width is None else width
+        self.devices = list(devices[: max(1, min(len(devices), wanted))])
+        self.width = min(most, -(-wanted // len(self.devices))) * len(self.devices)
+        self.mesh = Mesh(np.array(self.devices), ("runs",))
+        self.compile_s = 0.0
+        self.busy_s = 0.0  # seconds that its devices have computed, the mean over them
+
+    def spread(self, each: Callable[..., Tree]) -> Callable[..., Tree]:
+        """Return `each(changed, given, common)` for all runs; the first two have the axis of runs."""
+
+        def here(changed: Tree, given: Tree, common: Tree) -> Tree:
+            one = lambda run: each(*run, common)
+            return (
+                lax.map(one, (changed, given)) if self.serial else jax.vmap(one)((changed, given))
+            )
+
+        return jax.shard_map(
+            here, mesh=self.mesh, in_specs=(RUNS, RUNS, ALL), out_specs=RUNS, check_vma=False
+        )
+
+    def jit(self, each: Callable[..., Tree], **options: Any) -> Any:
+        """Return `spread(each)` under jit, its results where `place` puts arrays."""
+        there = NamedSharding(self.mesh, RUNS)
+        return jax.jit(self.spread(each), out_shardings=there, **options)
+
+    def place(self, runs: Tree) -> Tree:
+        """Return arrays with an axis of runs on the devices that compute them."""
+        return jax.device_put(runs, NamedSharding(self.mesh, RUNS))
+
+    @cached_property
+    def data(self) -> Tree:
+        """What the task gathers its batches from, on every device."""
+        return jax.device_put(self.program.task.data, NamedSharding(self.mesh, ALL))
+
+    @cached_property
+    def advance(self) -> Callable[..., tuple[State, Array, Array]]:
+        """(state, (seeds, counts), data) -> `Program.steps` of each run; compiled once, state donated."""
+
+        def each(state: State, given: tuple[Array, Array], data: Tree) -> tuple:
+            return self.program.steps(state, data, *given)
+
+        started = time.perf_counter()
+        state = jax.tree.map(self._shape, jax.eval_shape(self.program.begin, 0))
+        given = (self._shape(jnp.int32(0)), self._shape(jnp.int32(0)))
+        lowered = self.jit(each, donate_argnums=0).lower(state, given, self.data)
+        compiled = lowered.compile()
+        self.compile_s += time.perf_counter() - started
+        return compiled
+
+    @cached_property
+    def measure(self) -> Callable[..., dict]:
+        """((params, rest), due, batch) -> metrics of each run that is due, as (sum, weight)."""
+
+        def each(model: tuple[Tree, Tree], due: Array, batch: Tree) -> dict:
+            found = lambda: self.program.measured(*model, batch)
+            none = jax.tree.map(
+                lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(found)
+            )
+            return lax.cond(due, found, lambda: none)
+
+        return self.jit(each)
+
+    def evaluate(self, model: tuple[Tree, Tree], due: np.ndarray, split: str) -> dict[str, list]:
+        """Return each metric of a split, a number a run; of use for the runs that are due."""
+        everywhere = NamedSharding(self.mesh, ALL)
+        batches = (jax.device_put(each, everywhere) for each in held_out(self.program.task, split))
+        return evaluate(lambda batch: self.measure(model, self.place(due), batch), batches)
+
+    def prepare(self) -> "Pack":
+        """Compile what training needs side by side, ahead of the first run; return self."""
+        state = jax.eval_shape(self.program.begin, 0)
+        model = jax.tree.map(
+            lambda leaf: np.zeros((self.width, *leaf.shape), leaf.dtype), (state.params, state.rest)
+        )
+        nobody = np.zeros(self.width, bool)
+        with ThreadPoolExecutor(3) as threads:
+            jobs = [
+                threads.submit(lambda: self.advance),
+                threads.submit(lambda: self.evaluate(self.place(model), nobody, "valid")),
+                threads.submit(self.program.begin, 0),  # its pieces are kept for all that follow
+            ]
+            for job in jobs:
+                job.result()
+        return self
+
+    def _shape(self, leaf: Any) -> jax.ShapeDtypeStruct:
+        place = NamedSharding(self.mesh, RUNS)
+        return jax.ShapeDtypeStruct((self.width, *leaf.shape), leaf.dtype, sharding=place)
+
+
+def memory(program: Program) -> tuple[int, int]:
+    """Return bytes of one run: (kept between the steps, used in one step), an estimate from shapes."""
+    state = jax.eval_shape(program.begin, 0)
+    kept = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    batch = jax.eval_shape(
+        lambda: program.batch(program.task.data, jax.random.key(0), jnp.int32(0))
+    )
+    steps = batch.inputs.shape[0] * batch.inputs.shape[1]
+    wide = sum(leaf.shape[-1] for leaf in jax.tree.leaves(state.params) if leaf.ndim > 1)
+    inputs = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(batch))
+    return 2 * kept, 3 * inputs + 4 * steps * 4 * wide  # z, dz, carries and their gradients
+
+
+def fitting(program: Program, device: Any, serial: bool) -> int:
+    """Return how many runs a device takes at once: by its memory, and no more than are of use."""
+    most = A_CORE if serial else A_DEVICE
+    told = device.memory_stats() if hasattr(device, "memory_stats") else None
+    limit = (told or {}).get("bytes_limit")
+    if not limit:
+        return most
+    kept, used = memory(program)
+    return max(1, min(most, int(ROOM * limit / (kept + (0 if serial else used)))))

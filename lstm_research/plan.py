@@ -1,0 +1,141 @@
+"""Which runs become which programs, and what that is likely to cost, before the first of them is compiled.
+
+Runs of one signature are one program. Rows of the gated family that differ in their switches alone may
+be one program too, their superset: it saves compilations and computes blocks that some rows do not own.
+The cheaper of the two by this estimate is taken, unless one is asked for::
+
+    seconds = programs compile / cores + sum over runs of steps (T a + T B (flops / rate + n e)) / cores
+
+a: overhead of a step of the recurrence, n: columns of its products, e: seconds a column. The constants
+are those of a core of 2024; they matter by their ratios, and for the time that is announced.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from lstm_research.config import RunSpec
+from lstm_research.gated import Switches
+from lstm_research.pack import Pack
+from lstm_research.program import Program
+from lstm_research.signature import Signature, signature, task, united, unites
+from lstm_research.superset import Superset
+
+Choice = Literal["auto", "superset", "rows"]
+CHOICES = ("auto", "superset", "rows")
+COMPILE = 6.0  # seconds of a core for a program that is not kept from before
+STEP, COLUMN, RATE = 1e-6, 2.2e-9, 2e11  # seconds, seconds, products and sums a second
+
+
+class Group(NamedTuple):
+    """Runs that are one program."""
+
+    static: Signature
+    over: Switches | None  # of a superset: what its rows agree on
+    which: tuple[int, ...]  # places of its runs in the list that was planned
+    seconds: float  # of a core, for all its steps
+    why: str
+
+
+def plan(
+    specs: Sequence[RunSpec], cores: int, choice: Choice = "auto", cost: Callable | None = None
+) -> list[Group]:
+    """Return the groups of a sweep, the longest first; cost: Signature -> seconds of a training step."""
+    cost = step_seconds if cost is None else cost
+    alone: dict[Signature, list[int]] = {}
+    families: dict[Any, dict[Signature, list[int]]] = {}
+    for k, spec in enumerate(specs):
+        static = signature(spec)
+        alone.setdefault(static, []).append(k)
+        if (family := unites(spec)) is not None:
+            families.setdefault(family, {})[static] = alone[static]
+    found: list[Group] = []
+    for rows in families.values():
+        found += family_groups(specs, rows, cores, choice, cost)
+    grouped = {k for group in found for k in group.which}
+    for static, which in alone.items():
+        if which[0] not in grouped:
+            found.append(group_of(static, which, cost, "one signature"))
+    return sorted(found, key=lambda group: -group.seconds)
+
+
+def family_groups(
+    specs: Sequence[RunSpec],
+    rows: dict[Signature, list[int]],
+    cores: int,
+    choice: Choice,
+    cost: Callable[[Signature], float],
+) -> list[Group]:
+    """Return one superset, or a program a row, for rows that may be either."""
+    if len(rows) == 1 or choice == "rows":
+        return [group_of(static, which, cost, "one row") for static, which in rows.items()]
+    which = sorted(k for places in rows.values() for k in places)
+    shared = united([specs[places[0]] for places in rows.values()])
+    both = group_of(shared, which, cost, "")
+    apart = [group_of(static, places, cost, "") for static, places in rows.items()]
+    together = (COMPILE + both.seconds) / min(cores, len(which))
+    each = (COMPILE * len(rows) + sum(group.seconds for group in apart)) / cores
+    said = f"about {spell(together)} as one superset, {spell(each)} as {len(rows)} programs"
+    if choice == "superset" or together <= each:
+        assert isinstance(shared.cell, Superset)
+        return [both._replace(over=shared.cell.over, why=f"superset of {len(rows)} rows: {said}")]
+    return [group._replace(why=f"one row: {said}") for group in apart]
+
+
+def group_of(
+    static: Signature, which: Sequence[int], cost: Callable[[Signature], float], why: str
+) -> Group:
+    """Return a group with the seconds that its steps take at most."""
+    return Group(static, None, tuple(which), len(which) * static.budget.steps * cost(static), why)
+
+
+def step_seconds(static: Signature) -> float:
+    """Return an estimate of the seconds of a core for one training step; 0 where it cannot be built."""
+    try:
+        made = Program(
+            static.cell, static.network, task(static.task), static.optimizer, static.budget
+        )
+        draw = lambda: made.batch(made.task.data, jax.random.key(0), jnp.int32(0)).inputs
+        batch, steps = jax.eval_shape(draw).shape[:2]
+        params = jax.eval_shape(lambda: made.begin(0).params)
+    except Exception:  # what is wrong with it becomes the result of its runs
+        return 0.0
+    matrices = [leaf.shape for leaf in jax.tree.leaves(params) if leaf.ndim > 1]
+    columns = sum(shape[-1] for shape in matrices)
+    flops = 6 * sum(shape[-2] * shape[-1] for shape in matrices)
+    return steps * (STEP + batch * (flops / RATE + columns * COLUMN))
+
+
+def packed(group: Group) -> Pack:
+    """Return the pack of a group, not yet compiled."""
+    static = group.static
+    made = Program(static.cell, static.network, task(static.task), static.optimizer, static.budget)
+    return Pack(made, len(group.which))
+
+
+def told(groups: Sequence[Group], jobs: int, before: int, cores: int) -> list[str]:
+    """Return the plan in words: a line for all, and one for each program."""
+    seconds = sum(group.seconds + COMPILE for group in groups) / cores
+    runs = sum(len(group.which) for group in groups)
+    there = f", {before} there already" if before else ""
+    few = "program" if len(groups) == 1 else "programs"
+    lines = [f"{jobs} jobs{there}: {runs} runs in {len(groups)} {few}, at most {spell(seconds)}"]
+    lines += [f"  {len(g.which)} runs of {kind(g.static.cell)} ({g.why})" for g in groups[:SHOWN]]
+    return lines + ([f"  and {len(groups) - SHOWN} more"] if len(groups) > SHOWN else [])
+
+
+SHOWN = 12  # most programs that a plan lists
+
+
+def kind(cell: Any) -> str:
+    """Return the kind of cell of a signature."""
+    return "gated" if isinstance(cell, Superset) else getattr(cell, "kind", None) or cell.cell.kind
+
+
+def spell(seconds: float) -> str:
+    """Return a duration in words: 8 s, 3 min, 2.5 h."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,51 @@
+"""The plan: what becomes one program, which of two ways is cheaper, and how it is told."""
+
+import pytest
+from small import small
+
+from lstm_research.plan import COMPILE, plan, told
+from lstm_research.superset import Superset
+
+ROWS = ({}, {"coupled": True}, {"forget_gate": False})
+
+
+def specs(seeds: int):
+    return [small(seed=seed, **row) for row in ROWS for seed in range(seeds)]
+
+
+def groups(seeds: int, choice="auto", row_s=1.0, superset_s=1.5, cores=2):
+    cost = lambda static: superset_s if isinstance(static.cell, Superset) else row_s
+    return plan(specs(seeds), cores, choice, cost)
+
+
+def test_few_runs_share_a_superset_and_many_long_ones_have_a_program_a_row():
+    few, many = groups(2, row_s=1e-3, superset_s=2e-3), groups(50)
+    assert [len(group.which) for group in few] == [6] and few[0].over is not None
+    assert [len(group.which) for group in many] == [50] * 3
+    assert all(group.over is None for group in many)
+    assert "as one superset" in few[0].why and "as 3 programs" in many[0].why
+
+
+def test_the_planner_can_be_told():
+    assert len(groups(50, "superset")) == 1 and len(groups(2, "rows", row_s=1e-3)) == 3
+
+
+def test_every_run_is_in_one_group_and_kinds_that_are_no_row_have_their_own():
+    mixed = [*specs(2), *(small("elman", seed) for seed in range(3))]
+    found = plan(mixed, 2, cost=lambda static: 1e-4)
+    assert sorted(k for group in found for k in group.which) == list(range(9))
+    assert sorted(len(group.which) for group in found) == [3, 6]
+
+
+def test_the_plan_in_words():
+    found = groups(2, "rows")
+    lines = told(found, jobs=9, before=3, cores=2)
+    seconds = (3 * COMPILE + 6 * 4 * 1.0) / 2
+    assert lines[0] == f"9 jobs, 3 there already: 6 runs in 3 programs, at most {seconds:.0f} s"
+    assert len(lines) == 4 and "2 runs of gated" in lines[1]
+
+
+@pytest.mark.parametrize(("cell", "heavier"), [("gated", "mogrifier"), ("elman", "gated")])
+def test_the_estimate_knows_which_cell_costs_more(cell, heavier):
+    seconds = [plan([small(kind)], 1)[0].seconds for kind in (cell, heavier)]
+    assert 0 < seconds[0] < seconds[1]
