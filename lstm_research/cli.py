@@ -15,15 +15,17 @@ from typing import Any
 
 import hydra
 
-from lstm_research import catalogue, launcher, local, store, sweep, terminal, trackers
+from lstm_research import catalogue, launcher, local, start, store, sweep, terminal, trackers
 from lstm_research.check import Finding
 from lstm_research.check import check as check_all
 from lstm_research.config import ConfigError, RunSpec, named
+from lstm_research.explain import explain
 from lstm_research.export import export
 from lstm_research.listing import drawing, one
 from lstm_research.plan import Choice
 from lstm_research.render import FORMATS
 from lstm_research.run import run as run_one
+from lstm_research.signature import signature
 from lstm_research.spelling import nearest
 from lstm_research.start import BadJaxlib
 from lstm_research.table import table
@@ -88,10 +90,13 @@ def run(arguments: list[str]) -> int:
     if set(arguments) & {"-h", "--help"}:
         print(RUN_HELP)
         return 0
+    start.cores()  # before anything asks JAX for its devices
     flags, overrides = flags_and_overrides(arguments)
     many = bool(set(flags) & {"-m", "--multirun"})
     specs = sweep.specs(overrides, many)
     rim = sweep.composed(sweep.jobs(overrides, many)[0])
+    if "--explain" in flags:
+        return told(specs)
     theirs = set(flags) - {"-m", "--multirun", "--force"}
     if theirs or any(word.startswith("hydra/launcher=") for word in overrides):
         words = [*map(sweep.widen, sweep.parse(sweep.without_nulls(overrides)))]
@@ -99,6 +104,13 @@ def run(arguments: list[str]) -> int:
         return ended if theirs else report(specs, Path(rim["runs"])) or ended
     way = rim["workers"], rim["pack"]
     return launch(specs, Path(rim["runs"]), rim["tracker"], "--force" in flags, *way)
+
+
+def told(specs: Sequence[RunSpec]) -> int:
+    """Print what is chosen for each program of these runs, and run nothing."""
+    for spec in {signature(spec): spec for spec in specs}.values():
+        print(launcher.title(spec), *explain(spec), sep="\n  ")
+    return 0
 
 
 def flags_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -243,6 +255,7 @@ RUN_HELP = """lstm-research run [-m] [--force] KEY=VALUE ...
   workers=null pack=auto|superset|rows               cores in use; rows as one program, or each its own
   -m                  sweep: cell=lstm,gru seed='range(5)' runs every combination
   --force             run again what is there already
+  --explain           which devices, engine and memory each program would have, and why; runs nothing
   --cfg job           show the composed config, run nothing (Hydra's)"""
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {

@@ -84,6 +84,7 @@ def launch(
     todo = [which for which in first.values() if which >= 0]
     try:
         if len(todo) == 1:
+            start.cores(settings.workers)
             start.prepare()
             hooks.start(todo[0])
             watch = lambda event: hooks.event(todo[0], event)

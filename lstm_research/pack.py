@@ -5,6 +5,8 @@ a batched product would be a serial loop over the batch that cannot stop early. 
 go side by side (`vmap`), spread over the devices. Which of the two, and which runs stand beside each
 other, changes no result; the tests hold both to the same run alone.
 
+A run alone may have all devices: each takes a share of its batch (`shards.py`), where a step is worth it.
+
 Each run has its own number of steps for a call. One that has ended has 0: it stays what it is, and
 costs nothing on a CPU.
 """
@@ -12,6 +14,7 @@ costs nothing on a CPU.
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +24,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from lstm_research import shards
 from lstm_research.axes import Array, Tree
 from lstm_research.evaluate import evaluate
 from lstm_research.program import Program, State, held_out
@@ -28,6 +32,7 @@ from lstm_research.program import Program, State, held_out
 RUNS, ALL = PartitionSpec("runs"), PartitionSpec()
 A_CORE = 8  # runs that a core takes in one call
 A_DEVICE = 256  # most runs side by side on an accelerator
+WORTH = 1_000_000  # products and sums in a step from which on devices share a batch
 ROOM = 0.6  # share of a device's memory that a pack may fill by the estimate
 
 
@@ -35,7 +40,8 @@ class Pack:
     """The compiled functions of a program for `width` runs; the devices share them evenly.
 
     serial: one run after another on each device; None: on a CPU. A width that the devices do not
-    divide is rounded up, and one that does not fit their memory is cut.
+    divide is rounded up, and one that does not fit their memory is cut. shares: devices that share the
+    batch of the one run of a pack of width 1.
     """
 
     def __init__(
@@ -44,6 +50,7 @@ class Pack:
         width: int | None = None,
         devices: Sequence[Any] | None = None,
         serial: bool | None = None,
+        shares: int = 1,
     ) -> None:
         devices = jax.devices() if devices is None else devices
         self.program = program
@@ -52,7 +59,11 @@ class Pack:
         wanted = most * len(devices) if width is None else width
         self.devices = list(devices[: max(1, min(len(devices), wanted))])
         self.width = min(most, -(-wanted // len(self.devices))) * len(self.devices)
-        self.mesh = Mesh(np.array(self.devices), ("runs",))
+        self.shares = shares if self.width == 1 else 1
+        if self.shares > 1:
+            self.devices = list(devices[:shares])
+        places = np.array(self.devices).reshape(-1, self.shares)
+        self.mesh = Mesh(places, ("runs", shards.AXIS))
         self.compile_s = 0.0
         self.busy_s = 0.0  # seconds that its devices have computed, the mean over them
 
@@ -61,10 +72,15 @@ class Pack:
 
         def here(changed: Tree, given: Tree, common: Tree) -> Tree:
             one = lambda run: each(*run, common)
+            if self.shares > 1:
+                alone = one(jax.tree.map(lambda leaf: leaf[0], (changed, given)))
+                return jax.tree.map(lambda leaf: leaf[None], alone)
             return (
                 lax.map(one, (changed, given)) if self.serial else jax.vmap(one)((changed, given))
             )
 
+        if self.shares > 1:  # the engines spread the batch by themselves
+            return here
         return jax.shard_map(
             here, mesh=self.mesh, in_specs=(RUNS, RUNS, ALL), out_specs=RUNS, check_vma=False
         )
@@ -73,6 +89,10 @@ class Pack:
         """Return `spread(each)` under jit, its results where `place` puts arrays."""
         there = NamedSharding(self.mesh, RUNS)
         return jax.jit(self.spread(each), out_shardings=there, **options)
+
+    def at_hand(self) -> AbstractContextManager[Any]:
+        """Return the context in which the engines find the devices that share a batch."""
+        return jax.set_mesh(self.mesh) if self.shares > 1 else nullcontext()
 
     def place(self, runs: Tree) -> Tree:
         """Return arrays with an axis of runs on the devices that compute them."""
@@ -93,7 +113,8 @@ class Pack:
         started = time.perf_counter()
         state = jax.tree.map(self._shape, jax.eval_shape(self.program.begin, 0))
         given = (self._shape(jnp.int32(0)), self._shape(jnp.int32(0)))
-        lowered = self.jit(each, donate_argnums=0).lower(state, given, self.data)
+        with self.at_hand():
+            lowered = self.jit(each, donate_argnums=0).lower(state, given, self.data)
         compiled = lowered.compile()
         self.compile_s += time.perf_counter() - started
         return compiled
@@ -115,7 +136,8 @@ class Pack:
         """Return each metric of a split, a number a run; of use for the runs that are due."""
         everywhere = NamedSharding(self.mesh, ALL)
         batches = (jax.device_put(each, everywhere) for each in held_out(self.program.task, split))
-        return evaluate(lambda batch: self.measure(model, self.place(due), batch), batches)
+        with self.at_hand():
+            return evaluate(lambda batch: self.measure(model, self.place(due), batch), batches)
 
     def prepare(self) -> "Pack":
         """Compile what training needs side by side, ahead of the first run; return self."""
@@ -137,6 +159,27 @@ class Pack:
     def _shape(self, leaf: Any) -> jax.ShapeDtypeStruct:
         place = NamedSharding(self.mesh, RUNS)
         return jax.ShapeDtypeStruct((self.width, *leaf.shape), leaf.dtype, sharding=place)
+
+
+def split(program: Program, devices: Sequence[Any]) -> tuple[int, str]:
+    """Return how many devices share the batch of a run alone, and why."""
+    many, batch = len(devices), program.budget.batch
+    if many == 1:
+        return 1, "there is one device"
+    if batch % many:
+        return 1, f"a batch of {batch} does not divide by {many} devices"
+    model = jax.eval_shape(lambda: program.begin(0).params)
+    matrices = [leaf for leaf in jax.tree.leaves(model["layers"]) if leaf.ndim > 1]
+    work = 2 * batch * sum(leaf.size for leaf in matrices)
+    if work < WORTH:
+        return (
+            1,
+            f"a step is {work:,} products and sums, fewer than {WORTH:,}: one device is as fast",
+        )
+    return (
+        many,
+        f"a step is {work:,} products and sums: {many} devices take {batch // many} sequences each",
+    )
 
 
 def memory(program: Program) -> tuple[int, int]:

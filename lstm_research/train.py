@@ -15,7 +15,7 @@ import numpy as np
 
 from lstm_research.axes import Tree
 from lstm_research.life import Life, Result, Run, conclude
-from lstm_research.pack import Pack
+from lstm_research.pack import Pack, split
 from lstm_research.program import Program, State
 
 
@@ -182,5 +182,8 @@ def fit(
 
 
 def one(program: Program) -> Pack:
-    """Return the pack of a program for one run at a time, made once."""
-    return program.__dict__.setdefault("alone", Pack(program, 1))
+    """Return the pack of a program for one run at a time, made once; devices share its batch."""
+    if "alone" not in program.__dict__:
+        devices = jax.devices()
+        program.__dict__["alone"] = Pack(program, 1, shares=split(program, devices)[0])
+    return program.__dict__["alone"]

@@ -30,7 +30,8 @@ ORDER = (
     "tasks.temporal_order", "tasks.music", "tasks", "optimizer", "evaluate", "program", "pack",
     "life", "train", "plain", "environment", "disk", "store", "trackers.child", "trackers.wandb", "trackers",
     "stats", "label", "digits", "entry", "table", "grid", "terminal", "render", "config",
-    "interop.safetensors", "face", "signature", "plan", "run", "lookup", "export", "start", "local",
+    "interop.safetensors", "face", "signature", "plan", "explain", "run", "lookup", "export",
+    "start", "local",
     "progress", "sweep", "launcher", "check", "listing", "cli",
 )  # fmt: skip
 HEAVY = {
