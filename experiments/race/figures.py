@@ -250,6 +250,7 @@ def said(shape: Iterable[int]) -> str:
 
 
 PROMISES: dict[str, Callable[[Line], list[Promise]]] = {
-    "train": of_train, "stream": of_stream, "variants": of_variants(1.15, apart=("gru",)), "memory": of_memory,
-    "start": of_start, "gpu train": of_gpu, "gpu variants": of_variants(1.2),
+    "train": of_train, "stream": of_stream, "memory": of_memory, "start": of_start,
+    "variants": of_variants(1.15, apart=("gru",)),
+    "gpu train": of_gpu, "gpu variants": of_variants(1.2),
 }  # fmt: skip
