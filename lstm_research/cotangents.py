@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from lstm_research.activation import once
 from lstm_research.axes import Array, Tree
 from lstm_research.cell import Cell, Pre, Weights
 from lstm_research.masks import Masks, choose
@@ -98,7 +99,9 @@ def recurrent_gradients(
         read = read.reshape(-1, read.shape[-1])
         flat = lax.optimization_barrier(now.reshape(-1, now.shape[-1]))
         if r.ndim == 2:
-            grads.append(dot(read.T, flat, back))
+            grads.append(
+                dot(once(read.T), flat, back)
+            )  # turned first: XLA:CPU is up to twice as fast
             continue
         heads, width, count, each = r.shape
         parts = read.reshape(-1, heads, width), flat.reshape(-1, count, heads, each)

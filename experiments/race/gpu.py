@@ -6,7 +6,7 @@ in float32. float32 is TF32 on both sides where the library's own default says s
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from race.sections import CELLS, Shape, jax, product, torch
 from race.turns import Contestant
@@ -21,11 +21,21 @@ SQUARE = (8192, 8192, 8192)
 PACK: Shape = (64, 100, 2, 128)
 RUNS = 64
 SERIAL = ("parallel", "newton")  # engines that no LSTM runs on
-PUBLISHED = (  # H100 SXM, B=16, T=1024, H=768, one head, bf16 unless said; labels of head_dim--lstm.svg
-    ("FlashRNN, CUDA fused", 4.87, 13.61),
-    ("FlashRNN, CUDA alternating", 10.79, 26.49),
-    ("torch.nn.LSTM fp16 (cuDNN) in FlashRNN's chart", 2.01, 5.19),
-    ("haste fp32 in FlashRNN's chart", 18.41, 43.86),
+
+
+class Published(NamedTuple):
+    """Milliseconds that others print: H100 SXM, B=16, T=1024, H=768, one head, bfloat16 unless said."""
+
+    name: str
+    forward: float
+    train: float
+
+
+PUBLISHED = (  # labels of head_dim--lstm.svg
+    Published("FlashRNN, CUDA fused", 4.87, 13.61),
+    Published("FlashRNN, CUDA alternating", 10.79, 26.49),
+    Published("torch.nn.LSTM fp16 (cuDNN) in FlashRNN's chart", 2.01, 5.19),
+    Published("haste fp32 in FlashRNN's chart", 18.41, 43.86),
 )
 CITED = (
     "Beck et al., FlashRNN, ICLR 2025 (arXiv:2412.07752), repository NX-AI/flashrnn: cited, not run "

@@ -238,11 +238,9 @@ def on_gpu(line: Line) -> str:
         step = 1e3 * ms / line["shape"][1]
         lines.append(f"| {name} | {dtype} | {number(ms)} | {spread} | {step:.2f} | {over} |")
     if line["section"] in ("gpu train", "gpu forward") and tuple(line["shape"]) == gpu.SHAPES[-1]:
-        at = 1 if line["section"] == "gpu forward" else 2
-        lines += [
-            f"| *{row[0]}* | published | {row[at]} | | {float(row[at]) / 1.024:.2f} | |"
-            for row in gpu.PUBLISHED
-        ]
+        for row in gpu.PUBLISHED:
+            ms = row.forward if line["section"] == "gpu forward" else row.train
+            lines.append(f"| *{row.name}* | published | {ms} | | {ms / 1.024:.2f} | |")
         lines.append(f"\n*Published, H100:* {gpu.CITED}.")
     return "\n\n".join(["\n".join(lines), *limits(line)])
 
