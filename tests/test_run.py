@@ -54,7 +54,7 @@ def test_a_fault_is_a_failed_run_with_its_traceback(tmp_path, monkeypatch):
     def broken(*args, **kwargs):
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr(module, "fit", broken)
+    monkeypatch.setattr(module, "train", broken)
     outcome = run(small(), tmp_path)
     assert (outcome.status, outcome.error) == ("failed", "RuntimeError: out of luck")
     assert "out of luck" in (outcome.path / "traceback.txt").read_text()
@@ -103,3 +103,36 @@ def test_a_spec_with_one_field_changed_is_another_program():
     spec = small()
     other = dataclasses.replace(spec, network=dataclasses.replace(spec.network, hidden=4))
     assert program(signature(spec)) is not program(signature(other))
+
+
+def test_a_pack_that_finds_no_memory_is_trained_again_at_half_the_width(tmp_path, monkeypatch):
+    widths, train = [], module.train
+
+    def greedy(pack, runs):
+        widths.append(pack.width)
+        if pack.width > 1:
+            next(iter(runs))
+            raise RuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        train(pack, runs)
+
+    monkeypatch.setattr(module, "train", greedy)
+    specs, ends = [small(seed=seed) for seed in range(3)], {}
+    hooks = module.Hooks(end=lambda which, end: ends.__setitem__(which, end.status))
+    shelf = module.Shelf(specs, tmp_path, False, (), hooks)
+    shelf.fill(lambda: module.Pack(program(signature(specs[0])), 4))
+    assert widths == [4, 2, 1] and ends == dict.fromkeys(range(3), "finished")
+
+
+def test_a_fault_of_a_pack_is_what_became_of_each_of_its_runs(tmp_path, monkeypatch):
+    def broken(pack, runs):
+        next(iter(runs))
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr(module, "train", broken)
+    specs, ends = [small(seed=seed) for seed in range(3)], {}
+    hooks = module.Hooks(end=lambda which, end: ends.__setitem__(which, end))
+    module.Shelf(specs, tmp_path, False, (), hooks).fill(
+        lambda: module.Pack(program(signature(specs[0])), 2)
+    )
+    assert [ends[k].status for k in range(3)] == ["failed"] * 3
+    assert all("out of luck" in (end.path / "traceback.txt").read_text() for end in ends.values())
