@@ -90,11 +90,11 @@ def run(arguments: list[str]) -> int:
     if set(arguments) & {"-h", "--help"}:
         print(RUN_HELP)
         return 0
-    start.cores()  # before anything asks JAX for its devices
     flags, overrides = flags_and_overrides(arguments)
     many = bool(set(flags) & {"-m", "--multirun"})
-    specs = sweep.specs(overrides, many)
     rim = sweep.composed(sweep.jobs(overrides, many)[0])
+    start.cores(counted(rim["workers"]))  # before anything asks JAX for its devices
+    specs = sweep.specs(overrides, many)
     if "--explain" in flags:
         return told(specs)
     theirs = set(flags) - {"-m", "--multirun", "--force"}
@@ -104,6 +104,13 @@ def run(arguments: list[str]) -> int:
         return ended if theirs else report(specs, Path(rim["runs"])) or ended
     way = rim["workers"], rim["pack"]
     return launch(specs, Path(rim["runs"]), rim["tracker"], "--force" in flags, *way)
+
+
+def counted(workers: Any) -> int | None:
+    """Return how many cores to use; raise ConfigError where that is no number of them."""
+    if workers is None or (type(workers) is int and workers >= 1):
+        return workers
+    raise ConfigError(f"workers: {workers!r} must be a whole number of at least 1, or null for all")
 
 
 def told(specs: Sequence[RunSpec]) -> int:

@@ -47,3 +47,9 @@ def test_the_command_line_tells_each_program_once_and_runs_nothing(tmp_path, cap
     assert main(words) == 0
     assert capsys.readouterr().out.count("engine   ") == 2
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("workers", ["x", "0", "1.5"])
+def test_a_number_of_cores_that_is_none_is_refused_with_its_path(workers, capsys):
+    assert main(["run", "--explain", "cell=lstm", *SMALL, f"workers={workers}"]) == 2
+    assert capsys.readouterr().err.startswith("workers: ")

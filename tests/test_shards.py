@@ -7,10 +7,15 @@ import pytest
 from agreement import agree
 from contract import FAST, problem
 
-from lstm_research import catalogue, shards
+from lstm_research import catalogue, shards, sweep
 from lstm_research.cells import CELLS
 from lstm_research.fused import unroll
 from lstm_research.gated import GateSpec
+from lstm_research.life import Run
+from lstm_research.pack import Pack
+from lstm_research.signature import program as built
+from lstm_research.signature import signature
+from lstm_research.train import train
 from lstm_research.wrappers import Wrapped, WrapSpec
 
 T, B = 5, 4
@@ -68,3 +73,17 @@ def test_noise_belongs_to_the_whole_batch():
     want = run(jax.random.key(3))
     with jax.set_mesh(shards.mesh(jax.devices()[:2])):
         agree(np.asarray(run(jax.random.key(3))), want, 1e-6)
+
+
+def test_a_run_whose_batch_is_shared_is_the_run(float64):
+    """Losses at every step, and what the best validation gave."""
+    (spec,) = sweep.specs(["cell=peephole", "task=adding", "task.length=7", "network.hidden=5",
+                           "budget.batch=8", "budget.steps=12", "budget.evaluate_every=6"])  # fmt: skip
+    made = built(signature(spec))
+    ended = []
+    for shares in (1, 2):
+        events = []
+        train(Pack(made, 1, shares=shares), [Run(made.member(3), events.append, ended.append)])
+        seen = [[v for v in event.values() if not isinstance(v, str)] for event in events]
+        ended[-1] = (seen, ended[-1].metrics, ended[-1].params)
+    agree(jax.tree.map(np.asarray, ended[1]), jax.tree.map(np.asarray, ended[0]), 1e-9)
