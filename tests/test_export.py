@@ -52,7 +52,7 @@ def test_the_network_of_a_run_is_the_one_that_gave_its_test_metrics(root):
     params = nnx.state(trained, nnx.Param)
     record = store.load_run(path).result
     assert made.evaluate(params, result.rest, "test") == record["metrics"]["test"]
-    same(trained(batch().inputs), network(RUN, result)(batch().inputs))
+    same(trained(batch().inputs), network(RUN, made, result.params, result.rest)(batch().inputs))
 
 
 def test_the_best_step_is_kept_and_not_the_last(tmp_path):
