@@ -10,7 +10,8 @@ T = 100, H = 64, 1,000 steps, `small` is T = 50, H = 32, 300 steps. No run stops
 process a run, as a script would be: flax `nnx.RNN` over `OptimizedLSTMCell`, 100 steps a jitted call,
 batches made on the device, nothing evaluated, nothing kept, no cache of programs; its time for 36 runs is 6
 times that of 6. Ours is the command line from its first to its last line: compose, compile, train,
-evaluate 3 times, write 36 folders. Each part takes a minute or two; run them on a quiet machine.
+evaluate 3 times, write 36 folders. `load` is the load average at the end of a part, its own processes
+in it. Each part takes a minute or two; run them on a quiet machine.
 """
 
 import argparse
@@ -143,9 +144,10 @@ def render(found: dict[str, Any]) -> str:
         mine, theirs = found.get(f"ours {shape}"), found.get(f"rival {shape}")
         if mine and theirs:
             one, two, cold = theirs["alone_s"], theirs["pairs_s"], mine["cold_s"]
+            load = f"load {theirs['load']:.1f} and {mine['load']:.1f}"
             lines.append(
-                f"| {shape}: T, H, steps = {SHAPES[shape]} | {one:.0f} s | {two:.0f} s | {cold:.1f} s "
-                f"| {mine['warm_s']:.1f} s | {one / cold:.1f} and {two / cold:.1f} |"
+                f"| {shape}: T, H, steps = {SHAPES[shape]}; {load} | {one:.0f} s | {two:.0f} s "
+                f"| {cold:.1f} s | {mine['warm_s']:.1f} s | {one / cold:.1f} and {two / cold:.1f} |"
             )
     for name in [f"ours {shape}" for shape in SHAPES] + ["tiny"]:
         if name in found:

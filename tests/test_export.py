@@ -20,7 +20,7 @@ from lstm_research.disk import StoreError
 from lstm_research.interop import safetensors
 from lstm_research.lookup import find_run, load_network
 from lstm_research.run import run
-from lstm_research.signature import network, program, signature
+from lstm_research.signature import member, network, program, signature
 
 RUN = small(seed=5)
 
@@ -52,7 +52,7 @@ def test_the_network_of_a_run_is_the_one_that_gave_its_test_metrics(root):
     params = nnx.state(trained, nnx.Param)
     record = store.load_run(path).result
     assert made.evaluate(params, result.rest, "test") == record["metrics"]["test"]
-    same(trained(batch().inputs), network(RUN, result)(batch().inputs))
+    same(trained(batch().inputs), network(RUN, made, result.params, result.rest)(batch().inputs))
 
 
 def test_the_best_step_is_kept_and_not_the_last(tmp_path):
@@ -63,7 +63,7 @@ def test_the_best_step_is_kept_and_not_the_last(tmp_path):
     assert (result["best_step"], result["steps"]) == (2, 4)
     params = nnx.state(load_network(path), nnx.Param)
     made = program(signature(spec))
-    two = made.steps(made.begin(jnp.int32(5)), made.task.data, jnp.int32(5), jnp.int32(2))[0]
+    two = made.steps(made.begin(member(spec)), made.task.data, jnp.int32(5), jnp.int32(2))[0]
     agree(params, two.params)
 
 

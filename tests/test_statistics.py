@@ -23,7 +23,8 @@ from lstm_research.nnx_layer import Recurrent
 from lstm_research.optimizer import OptimizerSpec
 from lstm_research.program import Budget, Program
 from lstm_research.run import fit
-from lstm_research.signature import network
+from lstm_research.signature import network, signature
+from lstm_research.signature import program as made_for
 from lstm_research.tasks.adding import Adding
 from lstm_research.train import fit as train
 from lstm_research.wrappers import Wrapped, WrapSpec
@@ -141,7 +142,7 @@ def test_the_best_validation_keeps_its_statistics():
 def test_statistics_are_stored_with_the_weights(tmp_path):
     (spec,) = sweep.specs([*WORDS, "cell=ligru"])
     result = fit(spec)
-    kept = network(spec, result)
+    kept = network(spec, made_for(signature(spec)), result.params, result.rest)
     path = safetensors.save(tmp_path / "weights.safetensors", kept)
     back = safetensors.load(path)
     same(row(back.layers[0][0]), row(kept.layers[0][0]))
