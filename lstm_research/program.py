@@ -56,7 +56,7 @@ class State(NamedTuple):
 class Member(NamedTuple):
     """What a run of a program brings: its seed, its cell as it starts, and its numbers."""
 
-    seed: int
+    seed: int | Array
     cell: Any
     numbers: Mapping[str, float]
 
@@ -89,11 +89,11 @@ class Program:
         self.streams = jax.tree.map(unused, streams)
         self.observes = model.cell.build().observe is not None
 
-    def member(self, seed: int) -> Member:
+    def member(self, seed: int | Array) -> Member:
         """Return a run of the specs that this program was made from."""
         return Member(seed, *self.own)
 
-    def begin(self, member: Member | int) -> State:
+    def begin(self, member: Member | int | Array) -> State:
         """Return the state at step 0 of a run; a seed alone stands for `member(seed)`.
 
         Not compiled as a whole: its pieces are the same for every program of a sweep, and XLA would

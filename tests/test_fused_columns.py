@@ -11,7 +11,8 @@ from test_cells import SUBJECTS
 
 from lstm_research import catalogue, fused, fused_columns
 from lstm_research.cells import CELLS
-from lstm_research.gated import GateSpec, Switches, swept
+from lstm_research.gated import GateSpec, Switches
+from lstm_research.superset import swept
 from lstm_research.wrappers import Wrapped, WrapSpec
 
 T, B = 6, 4

@@ -20,12 +20,13 @@ from test_cells import SPECS
 from lstm_research import catalogue, config, fused, fused_gpu
 from lstm_research.cells import CELLS
 from lstm_research.fused import unroll
-from lstm_research.gated import GateSpec, swept
+from lstm_research.gated import GateSpec
 from lstm_research.kernel import quick_tanh
 from lstm_research.network import NetworkSpec
 from lstm_research.optimizer import OptimizerSpec
 from lstm_research.padding import Fit, power
 from lstm_research.program import Budget, Program
+from lstm_research.superset import swept
 from lstm_research.tasks.adding import Adding
 from lstm_research.unroll import over_time
 
@@ -261,7 +262,7 @@ def test_a_run_trains_in_the_kernels_as_in_the_scan():
         task = Adding(length=6, held_out=10).build()
         network = NetworkSpec(hidden=3, layers=2, bidirectional=True, engine=engine)
         made = Program(GateSpec(), network, task, OptimizerSpec(), Budget(steps=3, batch=2))
-        out = made.advance(made.begin(jnp.int32(0)), task.data, jnp.int32(0), jnp.int32(3))
+        out = jax.jit(made.steps)(made.begin(0), task.data, jnp.int32(0), jnp.int32(3))
         return np.asarray(out[1][:3])
 
     agree(losses("pallas"), losses("scan"), 1e-5)

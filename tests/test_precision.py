@@ -133,10 +133,11 @@ def curves(precision: str, seeds: int = 5, steps: int = 300) -> np.ndarray:
     network = NetworkSpec(hidden=16, precision=precision)
     budget = Budget(steps=steps, batch=16, evaluate_every=steps)
     made, found = Program(GateSpec(), network, task, OptimizerSpec(rate=0.01), budget), []
+    advance = jax.jit(made.steps)
     for seed in range(seeds):
-        state, losses = made.begin(jnp.int32(seed)), []
+        state, losses = made.begin(seed), []
         for _ in range(0, steps, made.call):
-            state, now, _ = made.advance(state, task.data, jnp.int32(seed), jnp.int32(made.call))
+            state, now, _ = advance(state, task.data, jnp.int32(seed), jnp.int32(made.call))
             losses.append(np.asarray(now))
         found.append(np.concatenate(losses))
     return np.stack(found)

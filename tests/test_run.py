@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 import yaml
@@ -119,7 +120,7 @@ def test_a_pack_that_finds_no_memory_is_trained_again_at_half_the_width(tmp_path
     specs, ends = [small(seed=seed) for seed in range(3)], {}
     hooks = module.Hooks(end=lambda which, end: ends.__setitem__(which, end.status))
     shelf = module.Shelf(specs, tmp_path, False, (), hooks)
-    shelf.fill(lambda: module.Pack(program(signature(specs[0])), 4))
+    shelf.fill(lambda: module.Pack(program(signature(specs[0])), 4, jax.devices()[:1]))
     assert widths == [4, 2, 1] and ends == dict.fromkeys(range(3), "finished")
 
 
