@@ -44,7 +44,7 @@ def test_every_cell_lowers_for_every_platform_with_free_batch_and_time(name):
     assert str(artifact.in_avals[0].shape) == f"(batch, time, {D})"
 
 
-@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("reverse", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["peephole", "gru_before", "greff/fgr", "elman"])
 def test_a_layer_computes_the_same(name, reverse, tmp_path):
     made = layer(name, reverse)

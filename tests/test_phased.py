@@ -94,7 +94,10 @@ def test_a_clock_starts_again_at_a_reset_and_stands_still_in_padding():
     same(last.t[:, 0], np.array([T - 5.0, 3.0, 0.0]))
 
 
-@pytest.mark.parametrize("spec", [TIMED, Phased(timestamps=True, peephole="f", leak=0.0)])
+PEEPING = Phased(timestamps=True, peephole="f", leak=0.0)
+
+
+@pytest.mark.parametrize("spec", [TIMED, pytest.param(PEEPING, marks=pytest.mark.slow)])
 def test_gradients_with_times_are_those_of_the_scan(spec):
     """The time and the clocks receive theirs too; padding with NaN gives none."""
     cell, weights, carry, x = problem(spec)

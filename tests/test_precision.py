@@ -87,7 +87,10 @@ def loss(cell, engine, precision, weights, carry, x, seen):
 
 
 @NARROW
-@pytest.mark.parametrize("name", ["lstm", "gru_before", "slstm"])
+@pytest.mark.parametrize(
+    "name",
+    ["lstm", *(pytest.param(name, marks=pytest.mark.slow) for name in ("gru_before", "slstm"))],
+)
 def test_both_engines_round_alike(name, precision):
     """A float32 sum in another order may round the other way at the next product: 1/256 of a part."""
     spec = SPECS[name]

@@ -32,7 +32,9 @@ def losses() -> list[float]:
     return found
 
 
-@pytest.mark.parametrize("rival", ["ours, auto", *PEERS])
+@pytest.mark.parametrize(
+    "rival", ["ours, auto", *(pytest.param(peer, marks=pytest.mark.slow) for peer in PEERS)]
+)
 def test_a_library_of_jax_takes_the_steps_of_ours(rival, losses, monkeypatch):
     pytest.importorskip(PEERS.get(rival, "jax"), reason=f"{rival} is not installed")
     monkeypatch.setattr(jax_jobs, "RATE", RATE)

@@ -85,7 +85,7 @@ def test_the_normaliser_is_one_after_the_first_step_and_not_less_later(float64, 
     assert {leaf.dtype for leaf in states[-1]} == {np.dtype(dtype)}
 
 
-@pytest.mark.parametrize("engine", ["scan", "fused"])
+@pytest.mark.parametrize("engine", [pytest.param("scan", marks=pytest.mark.slow), "fused"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("forget", FORMS)
 def test_huge_pre_activations_leave_values_and_gradients_finite(float64, forget, dtype, engine):
