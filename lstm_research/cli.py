@@ -198,7 +198,9 @@ def quickstart(arguments: list[str]) -> int:
     parser.add_argument("--runs", default="runs", help="folder of the store (default: runs)")
     options = parser.parse_args(arguments)
     specs = sweep.study("quickstart")
-    code = launch(specs, Path(options.runs), "auto")
+    code = launch(
+        specs, Path(options.runs), "auto", choice="rows"
+    )  # a superset has no step time of a row
     return show([options.runs, "--study", "quickstart"]) or code
 
 
