@@ -73,7 +73,7 @@ def worst(dtype: str, one: Callable[[int, str], float]) -> float:
 
 def with_torch() -> Iterator[Row]:
     """Compare with nn.LSTM, nn.GRU, nn.RNN and an LSTM with a projection, two layers, both ways."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     kinds = [("LSTM", {}), ("GRU", {}), ("RNN", {}), ("LSTM", {"proj_size": 1})]
     for (kind, more), dtype in ((each, d) for each in kinds for d in ("float32", "float64")):
