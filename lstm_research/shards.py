@@ -31,7 +31,9 @@ def mesh(devices: Sequence[Any] | None = None) -> Mesh:
 def shares(batch: tuple[int, ...]) -> int:
     """Return into how many shares a batch falls under the mesh at hand; 1: it stays whole."""
     here = jax.sharding.get_abstract_mesh()
-    many = here.shape.get(AXIS, 1)
+    many = (
+        1 if AXIS in here.manual_axes else here.shape.get(AXIS, 1)
+    )  # manual: the caller has split it
     return many if batch and batch[0] % many == 0 else 1
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from agreement import agree
 from contract import FAST, problem
+from jax.sharding import PartitionSpec
 
 from lstm_research import catalogue, shards, sweep
 from lstm_research.cells import CELLS
@@ -64,6 +65,16 @@ def test_a_batch_that_does_not_divide_stays_whole():
     with jax.set_mesh(shards.mesh(jax.devices()[:2])):
         assert [shards.shares(batch) for batch in ((), (3,), (4,), (4, 3), (0,))] == [1, 1, 2, 2, 2]
     assert shards.shares((4,)) == 1
+
+
+def test_a_batch_that_the_caller_has_split_is_not_split_again():
+    cell = GateSpec().build()
+    weights, _, x, _ = problem(GateSpec(), T, B, dtype=np.float32)
+    run = lambda x: unroll(cell, weights, cell.start(x.shape[1:-1], 4), x)[1]
+    parts = PartitionSpec(None, shards.AXIS)
+    with jax.set_mesh(shards.mesh(jax.devices()[:2])):
+        each = jax.shard_map(run, in_specs=parts, out_specs=parts, check_vma=False)
+        agree(np.asarray(jax.jit(each)(x)), run(x), 1e-6)
 
 
 def test_noise_belongs_to_the_whole_batch():
