@@ -17,7 +17,7 @@ from jax.extend import core
 from lstm_research.axes import Array, Tree
 from lstm_research.blockwise import ALIKE
 
-PLAIN = ALIKE | {"atan2", "erf", "floor", "round", "sin", "tan"}
+PLAIN = ALIKE | {"atan2", "erf", "round", "tan"}
 SAME = {  # their axes are counted from the front, where nothing changes
     "concatenate", "cumlogsumexp", "cummax", "cummin", "cumprod", "cumsum", "optimization_barrier",
     "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reduce_prod", "reduce_sum", "rev", "sort",

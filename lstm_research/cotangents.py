@@ -9,6 +9,7 @@ every step is known,
 # JAX leaves types unknown in its own signatures:
 # pyright: reportUnknownMemberType=false
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -21,6 +22,29 @@ from lstm_research.cell import Cell, Pre, Weights
 from lstm_research.masks import Masks, choose
 from lstm_research.precision import Precision, backwards, dot, narrow
 
+Lift = Callable[[Callable[..., Tree]], Callable[..., Tree]]
+Back = Callable[[Pre, Array, Precision], Array]
+
+
+def masked_back(
+    back: Callable[[Tree, Array], tuple[Tree, Tree, Tree]], masks: Masks, d_carry: Tree, d_h: Array
+) -> tuple[Tree, Tree, Tree]:
+    """Return what back(d_carry, d_h) does where a step exists, and nothing after a forgotten carry.
+
+    back returns the cotangent of the carry before the step, and two things more that are handed on.
+    """
+    valid, fresh = masks
+    zeros, kept = jax.tree.map(jnp.zeros_like, d_carry), None
+    if valid is not None:
+        kept = choose(valid, zeros, d_carry)
+        d_carry, d_h = choose(valid, d_carry, zeros), jnp.where(valid, d_h, 0)
+    d_before, one, other = back(d_carry, d_h)
+    if kept is not None:
+        d_before = jax.tree.map(jnp.add, d_before, kept)
+    if fresh is not None:
+        d_before = choose(fresh, zeros, d_before)
+    return d_before, one, other
+
 
 def back_step(
     cell: Cell,
@@ -30,27 +54,29 @@ def back_step(
     before: Tree,
     d_carry: Tree,
     d_h: Array,
+    lift: Lift = lambda f: f,
+    back: Back = lambda dz, turned, precision: product_back(columns(dz), turned, precision),
 ) -> tuple[Tree, dict[str, Array], tuple[Pre, ...]]:
-    """Return the cotangents of the carry before a step, of the vectors, and of its pre-activations."""
+    """Return the cotangents of the carry before a step, of the vectors, and of its pre-activations.
+
+    An engine whose arrays lie otherwise says how: lift turns a function of a cell into one of its arrays,
+    back(dz, turned, precision) is the product with the other side of a matrix.
+    """
 
     def after(p: dict[str, Array], z: tuple[Pre, ...], carry: Tree) -> tuple[Tree, Array]:
         new = cell.update(vectors._replace(p=p), z, carry)
         return new, cell.emit(new)
 
-    _, pull = jax.vjp(after, vectors.p, z, before)
+    _, pull = jax.vjp(lift(after), vectors.p, z, before)
     d_p, dz, d_before = pull((d_carry, d_h))
     dz = list(dz)
     for k, stage in reversed(list(enumerate(cell.stages))):
-        back = turned[k]
-        if stage.read is None or back is None:
+        matrix = turned[k]
+        if stage.read is None or matrix is None:
             continue
-        _, pull = jax.vjp(
-            lambda p, z, c, read=stage.read: read(vectors._replace(p=p), z, c),
-            vectors.p,
-            z[:k],
-            before,
-        )
-        d_p_k, d_z_k, d_c_k = pull(product_back(columns(dz[k]), back, cell.precision))
+        look = lambda p, z, c, read=stage.read: read(vectors._replace(p=p), z, c)
+        _, pull = jax.vjp(lift(look), vectors.p, z[:k], before)
+        d_p_k, d_z_k, d_c_k = pull(back(dz[k], matrix, cell.precision))
         d_p = jax.tree.map(jnp.add, d_p, d_p_k)
         d_before = jax.tree.map(jnp.add, d_before, d_c_k)
         dz[:k] = jax.tree.map(jnp.add, tuple(dz[:k]), d_z_k)

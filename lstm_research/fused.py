@@ -26,7 +26,13 @@ from jax import lax
 from lstm_research import fused_columns, fused_gpu, newton, parallel
 from lstm_research.axes import Array, Hiddens, Lengths, Resets, Seed, Steps, Tree
 from lstm_research.cell import Cell, Pre, Weights, driven, given, sizes, step
-from lstm_research.cotangents import back_step, earlier, projected, recurrent_gradients
+from lstm_research.cotangents import (
+    back_step,
+    earlier,
+    masked_back,
+    projected,
+    recurrent_gradients,
+)
 from lstm_research.masks import Masks, choose
 from lstm_research.precision import Precision, backwards, narrow
 from lstm_research.shards import shares
@@ -187,20 +193,10 @@ def backward(
     def body(
         carry: tuple[Tree, Tree], now: tuple[Array, tuple[Pre, ...], Tree, Masks]
     ) -> tuple[tuple[Tree, Tree], tuple[Pre, ...]]:
-        d_carry, d_p = carry
-        d_h_t, z_t, before_t, (valid, fresh) = now
-        kept = None
-        if valid is not None:
-            kept = choose(valid, jax.tree.map(jnp.zeros_like, d_carry), d_carry)
-            d_carry = choose(valid, d_carry, jax.tree.map(jnp.zeros_like, d_carry))
-            d_h_t = jnp.where(valid, d_h_t, 0)
-        d_carry, d_p_t, dz = back_step(cell, apart, turned, z_t, before_t, d_carry, d_h_t)
-        d_p = jax.tree.map(jnp.add, d_p, d_p_t)
-        if kept is not None:
-            d_carry = jax.tree.map(jnp.add, d_carry, kept)
-        if fresh is not None:
-            d_carry = choose(fresh, jax.tree.map(jnp.zeros_like, d_carry), d_carry)
-        return (d_carry, d_p), dz
+        (d_carry, d_p), (d_h_t, z_t, before_t, mask) = carry, now
+        back = partial(back_step, cell, apart, turned, z_t, before_t)
+        d_carry, d_p_t, dz = masked_back(back, mask, d_carry, d_h_t)
+        return (d_carry, jax.tree.map(jnp.add, d_p, d_p_t)), dz
 
     zero = (d_last, jax.tree.map(jnp.zeros_like, spread))
     trip, steps = UNROLL.get(jax.default_backend(), 1), (d_h, z, before, masks)

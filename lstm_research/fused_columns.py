@@ -21,6 +21,7 @@ from jax import lax
 from lstm_research.axes import Array, Hiddens, Steps, Tree
 from lstm_research.cell import Cell, Pre, Stage, Weights, outputs, project, sizes
 from lstm_research.columns import NotByColumns, by_columns
+from lstm_research.cotangents import Back, back_step, earlier, masked_back
 from lstm_research.masks import Masks, choose
 
 HIDDEN, BATCH, LANES = 256, 64, 8  # turning pays from this width on, up to so many full vectors
@@ -185,36 +186,21 @@ def backward(
     assert weights.w is not None
     d_end, d_h = cotangents
     inside = wide(weights, saved.row, d_h.shape[-1])
-    before = earlier(saved, reverse)
-    zeros = partial(jax.tree.map, jnp.zeros_like)
+    before = earlier(saved.carries, saved.start, saved.first, masks, reverse)
+
+    product: Back = lambda dz, r, precision: r @ rows(dz.both, dz.recurred)
 
     def body(loop: tuple[Tree, Tree], now: tuple) -> tuple[tuple[Tree, Tree], tuple]:
-        (d_carry, d_p), (d_h_t, z_t, before_t, (valid, fresh)) = loop, now
-        kept = None
-        if valid is not None:
-            kept = choose(valid, zeros(d_carry), d_carry)
-            d_carry, d_h_t = choose(valid, d_carry, zeros(d_carry)), jnp.where(valid, d_h_t, 0)
-        step = lambda p, z, c: after(cell, inside._replace(p=p), z, c)
-        now_p, dz, d_before = jax.vjp(step, inside.p, z_t, before_t)[1]((d_carry, d_h_t))
-        dz = list(dz)
-        for k, stage in reversed(list(enumerate(cell.stages))):
-            r = weights.r[k]
-            if stage.read is None or r is None:
-                continue
-            look = lambda p, z, c, stage=stage: read(stage, inside._replace(p=p), z, c)
-            more = jax.vjp(look, inside.p, z_t[:k], before_t)[1](
-                r @ rows(dz[k].both, dz[k].recurred)
-            )
-            now_p, dz[:k], d_before = jax.tree.map(
-                jnp.add, (now_p, tuple(dz[:k]), d_before), (more[0], tuple(more[1]), more[2])
-            )
-        d_p = jax.tree.map(jnp.add, d_p, now_p)
-        d_carry = d_before if kept is None else jax.tree.map(jnp.add, d_before, kept)
-        if fresh is not None:
-            d_carry = choose(fresh, zeros(d_carry), d_carry)
-        return (d_carry, d_p), tuple(dz)
+        (d_carry, d_p), (d_h_t, z_t, before_t, mask) = loop, now
 
-    seeds = (d_end, zeros(inside.p))
+        def back(d_carry: Tree, d_h: Array) -> tuple[Tree, Tree, tuple[Pre, ...]]:
+            data = (list(weights.r), z_t, before_t, d_carry, d_h)
+            return back_step(cell, inside, *data, lift=by_columns, back=product)
+
+        d_carry, d_p_t, dz = masked_back(back, mask, d_carry, d_h_t)
+        return (d_carry, jax.tree.map(jnp.add, d_p, d_p_t)), dz
+
+    seeds = (d_end, jax.tree.map(jnp.zeros_like, inside.p))
     (d_start, d_p), dz = lax.scan(body, seeds, (d_h, z, before, masks), reverse=not reverse)
     d_r = []
     for k, (stage, r) in enumerate(zip(cell.stages, weights.r, strict=True)):
@@ -241,16 +227,6 @@ def rows(*parts: Array | None, axis: int = 0) -> Array:
 def flat(steps: Array) -> Array:
     """Return `time n batch` as `n (time batch)`, for the products after the loop."""
     return lax.optimization_barrier(steps.swapaxes(0, 1).reshape(steps.shape[1], -1))
-
-
-def earlier(saved: Saved, reverse: bool) -> Tree:
-    """Return the carry that each step began with: that of the step before, `first` at a reset."""
-
-    def shifted(c: Array, s: Array) -> Array:
-        return jnp.concatenate([c[1:], s[None]] if reverse else [s[None], c[:-1]])
-
-    before = jax.tree.map(shifted, saved.carries, saved.start)
-    return before if saved.masks.fresh is None else choose(saved.masks.fresh, saved.first, before)
 
 
 recurrence.defvjp(forward, backward)
