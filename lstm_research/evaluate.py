@@ -26,6 +26,8 @@ def metrics(task: Task, outputs: Float[Array, "..."], batch: Batch) -> dict[str,
     within             share of predictions off by less than the task's tolerance
     accuracy           share of scored predictions whose largest output is the target
     sequence_accuracy  share of rows in which every scored prediction is right
+
+    A task with slices has mse or accuracy of every bin besides.
     """
     total = loss(task, outputs, batch)
     own = task.score(outputs, batch) if task.score is not None else {}
@@ -34,18 +36,36 @@ def metrics(task: Task, outputs: Float[Array, "..."], batch: Batch) -> dict[str,
         if task.tolerance is not None:
             near = (jnp.abs(outputs - batch.targets) < task.tolerance).all(-1)
             found["within"] = masked(near.astype(jnp.float32), batch.mask)
-        return found | own
+        gap = ((outputs - batch.targets) ** 2).sum(-1)
+        return found | cut(task, batch, "mse", gap, batch.mask) | own
     if task.loss == "bernoulli":
         return {"nll": total} | own
     mask = batch.mask if batch.scored is None else batch.scored
     right = (outputs.argmax(-1) == batch.targets).astype(jnp.float32)
     rows = mask.reshape(mask.shape[0], -1)
     whole = jnp.where(rows > 0, right.reshape(rows.shape), 1.0).min(-1)
-    return {
-        "nll": total,
-        "accuracy": masked(right, mask),
-        "sequence_accuracy": masked(whole, (rows > 0).any(-1).astype(jnp.float32)),
-    } | own
+    return (
+        {
+            "nll": total,
+            "accuracy": masked(right, mask),
+            "sequence_accuracy": masked(whole, (rows > 0).any(-1).astype(jnp.float32)),
+        }
+        | cut(task, batch, "accuracy", right, mask)
+        | own
+    )
+
+
+def cut(
+    task: Task, batch: Batch, metric: str, values: Float[Array, "*scored"], mask: Array
+) -> dict[str, Sum]:
+    """Return a metric over every bin of the task's slices; nothing where it has none."""
+    if task.slices is None or batch.extent is None:
+        return {}
+    found = {}
+    for low, high in task.slices.bins:
+        inside = (batch.extent >= low) & (batch.extent <= high)
+        found[task.slices.label(metric, low, high)] = masked(values, jnp.where(inside, mask, 0))
+    return found
 
 
 def evaluate(

@@ -9,7 +9,7 @@ import pytest
 from lstm_research.evaluate import evaluate, metrics
 from lstm_research.tasks.adding import Adding
 from lstm_research.tasks.parity import Parity
-from lstm_research.tasks.task import Batch
+from lstm_research.tasks.task import Batch, Slices, even
 
 REGRESSION = dataclasses.replace(Adding(length=4).build(), tolerance=0.5, score=None)
 CLASSES = dataclasses.replace(Parity(length=4).build(), score=None)
@@ -59,3 +59,25 @@ def test_batches_of_unequal_weight_add_up_to_the_whole():
 def test_nothing_scored_is_nan():
     batch = Batch(jnp.zeros((1, 4, 2)), jnp.zeros((1, 1)), jnp.zeros(1))
     assert np.isnan(means(REGRESSION, jnp.zeros((1, 1)), batch)["mse"])
+
+
+def test_slices_count_each_prediction_in_its_bin_and_leave_the_unscored_out():
+    task = dataclasses.replace(CLASSES, slices=Slices("lag", ((1, 1), (2, 3))))
+    outputs = jnp.array([[[2.0, 0.0], [0.0, 2.0], [0.0, 2.0]]])
+    batch = Batch(jnp.zeros((1, 3), int), jnp.array([[0, 0, 1]]), jnp.ones((1, 3)))
+    batch = batch._replace(extent=jnp.array([[1, 2, 3]]))
+    found = means(task, outputs, batch)
+    assert found["accuracy@lag=1"] == 1.0 and found["accuracy@lag=2-3"] == 0.5
+    rest = means(task, outputs, batch._replace(mask=jnp.array([[1.0, 0.0, 1.0]])))
+    assert rest["accuracy@lag=2-3"] == 1.0
+    batch = Batch(jnp.zeros((2, 4, 2)), jnp.array([[1.0], [2.0]]), jnp.ones(2))
+    task = dataclasses.replace(REGRESSION, slices=Slices("length", ((3, 3), (4, 9))))
+    found = means(task, jnp.array([[2.0], [2.5]]), batch._replace(extent=jnp.array([3, 9])))
+    assert found["mse@length=3"] == 1.0 and found["mse@length=4-9"] == 0.25
+
+
+def test_even_bins_cover_their_range_once():
+    for low, high, many in ((1, 40, 10), (1, 500, 10), (3, 7, 10), (41, 500, 7)):
+        bins = even("length", low, high, many).bins
+        assert [n for a, b in bins for n in range(a, b + 1)] == [*range(low, high + 1)]
+        assert len(bins) <= many

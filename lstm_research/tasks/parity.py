@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from lstm_research.axes import Seed, Tree
 from lstm_research.initial import fold
 from lstm_research.tasks.limits import one_of, whole
-from lstm_research.tasks.task import Batch, Success, Task, held_out_key
+from lstm_research.tasks.task import Batch, Slices, Success, Task, even, held_out_key
 
 ANSWERS = ("last", "step")
 
@@ -71,6 +71,8 @@ class Parity:
             goal="max",
             chance=_chance(self),
             success=Success("accuracy", at_least=0.99),
+            slices=_slices(self),
+            ceiling={"accuracy": 1.0, "nll": 0.0},
             source="Deletang et al. 2023, arXiv:2207.02098",
         )
 
@@ -91,8 +93,15 @@ def _draw(spec: Parity, key: Seed, size: int, shortest: int, longest: int) -> Ba
     bits = bits * inside
     parities = jnp.cumsum(bits, axis=1) % 2
     if spec.answer == "last":
-        return Batch(bits, parities[:, -1], jnp.ones(size), lengths)
-    return Batch(bits, parities * inside, 1.0 * inside, lengths)
+        extent = jnp.full(size, longest) if lengths is None else lengths
+        return Batch(bits, parities[:, -1], jnp.ones(size), lengths, extent=extent)
+    extent = jnp.broadcast_to(jnp.arange(1, longest + 1), bits.shape)
+    return Batch(bits, parities * inside, 1.0 * inside, lengths, extent=extent)
+
+
+def _slices(spec: Parity) -> Slices:
+    """Return bins of a tenth of the longest length: bits seen before the answer."""
+    return even("length", 1, spec.test_length or spec.length)
 
 
 def _chance(spec: Parity) -> dict[str, float]:

@@ -7,7 +7,7 @@ Arrays are batch-major here, at the public edge; the network turns them round.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import jax
@@ -30,6 +30,7 @@ class Batch(NamedTuple):
     resets    True at the first step of each sequence where a row holds several; None: one a row
     scored    the mask of accuracy and sequence_accuracy where it differs from that of the loss
               (copying: the loss is averaged over all steps, the accuracy over the recalled ones)
+    extent    the length or the lag of each prediction, by which curves are cut (`Slices`)
     """
 
     inputs: Float[Array, "batch time features"] | Int[Array, "batch time"]
@@ -43,6 +44,30 @@ class Batch(NamedTuple):
     lengths: Int[Array, "batch"] | None = None
     resets: Bool[Array, "batch time"] | None = None
     scored: Float[Array, "batch time"] | None = None
+    extent: Int[Array, "batch time"] | Int[Array, "batch"] | None = None
+
+
+class Slices(NamedTuple):
+    """Along what the metrics are cut besides: the name of a batch's `extent`, and its bins.
+
+    Each bin is (lowest, highest), both inclusive. The metric of a bin is called
+    `accuracy@length=41-60`, or `accuracy@length=41` where the two are one.
+    """
+
+    name: str
+    bins: tuple[tuple[int, int], ...]
+
+    def label(self, metric: str, low: int, high: int) -> str:
+        """Return the name of a metric over one bin."""
+        return f"{metric}@{self.name}={low}" + (f"-{high}" if high != low else "")
+
+
+def even(name: str, low: int, high: int, many: int = 10) -> Slices:
+    """Return at most `many` bins of one width that cover low..high; the last may be narrower."""
+    width = -(-(high - low + 1) // many)
+    return Slices(
+        name, tuple((at, min(at + width - 1, high)) for at in range(low, high + 1, width))
+    )
 
 
 class Success(NamedTuple):
@@ -88,6 +113,8 @@ class Task:
     score      (outputs, batch) -> {metric: (sum, weight)}: metrics of the task's own; pure
     draw_at    (data, seed key, step, size) -> Batch: set where the data are finite; the trainer
                then takes its batches from here, and every sequence comes once an epoch
+    slices     bins of `extent` over which accuracy or mse are told besides; None: no such curve
+    ceiling    per metric, what an answer that remembers everything reaches on test; {}: not known
     """
 
     name: str
@@ -107,6 +134,8 @@ class Task:
     tolerance: float | None = None
     score: Score | None = None
     draw_at: DrawAt | None = None
+    slices: Slices | None = None
+    ceiling: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raise ValueError unless the inputs are either floats or tokens."""
