@@ -259,6 +259,7 @@ REFUSED = [
     (TwoSequence, {"informative": 0}, r"informative=0: .*>= 1"),
     (Multiplication, {"length": 19}, r"length=19: .*>= 20"),
     (Multiplication, {"wrong": 0}, r"wrong=0: .*>= 1"),
+    (Multiplication, {"wrong": 2001}, r"wrong=2001: .*at most 2000"),
     (ContinualReber, {"stream": 0}, r"stream=0: .*>= 1"),
     (ContinualTemporalOrder, {"length": 9}, r"length=9: .*>= 10"),
     (ContinualTemporalOrder, {"symbols": 4}, r"symbols.*4.*2, 3"),

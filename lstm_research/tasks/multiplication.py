@@ -41,6 +41,8 @@ class Multiplication:
         """Raise ValueError where no such sequence exists."""
         whole("length", self.length, 20, "ten pairs for each of the two marks")
         whole("wrong", self.wrong, 1, "fewer than this many may be wrong")
+        if self.wrong > 2000:
+            raise ValueError(f"wrong={self.wrong}: must be at most 2000 (of so many answers)")
         whole("held_out", self.held_out, 1, "sequences of a held-out split")
 
     def build(self) -> Task:
