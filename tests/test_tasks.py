@@ -15,6 +15,7 @@ import yaml
 from lstm_research.evaluate import metrics
 from lstm_research.tasks import TASKS
 from lstm_research.tasks.adding import Adding
+from lstm_research.tasks.chomsky import Chomsky
 from lstm_research.tasks.copying import Copying
 from lstm_research.tasks.music import Music, from_rolls, prepare
 from lstm_research.tasks.parity import Parity
@@ -22,6 +23,7 @@ from lstm_research.tasks.pianoroll import Baselines
 from lstm_research.tasks.reber import Reber
 from lstm_research.tasks.task import Batch, Success, Task
 from lstm_research.tasks.temporal_order import TemporalOrder
+from lstm_research.tasks.words import Words
 
 CONF = Path(__file__).parents[1] / "conf" / "task"
 SIZE = 6
@@ -51,6 +53,11 @@ BUILDS: dict[str, Callable[[], Task]] = {
     "parity step": Parity(length=7, answer="step", variable=True, held_out=20).build,
     "parity longer": Parity(length=7, variable=True, test_length=15, held_out=20).build,
     "parity smallest": Parity(length=1, held_out=20).build,
+    "chomsky": Chomsky(length=7, test_length=12, held_out=20).build,
+    "chomsky stack": Chomsky("chomsky", "stack_manipulation", 7, 12, 20).build,
+    "chomsky smallest": Chomsky("chomsky", "solve_equation", 3, 4, 20).build,
+    "words": Words(length=7, variable=True, test_length=12, held_out=20).build,
+    "words smallest": Words("words", "cyclic", 2, "generators", "last", 1, held_out=20).build,
     "music": music,
     "music crop": partial(music, crop=4, transpose=3),
     "music smallest": partial(music, crop=1),
@@ -215,6 +222,13 @@ REFUSED = [
     (Parity, {"length": 0}, r"length=0: .*>= 1"),
     (Parity, {"answer": "lats"}, r"answer.*'lats'.*'last'"),
     (Parity, {"length": 7, "test_length": 7}, r"test_length=7: .*>= 8"),
+    (Chomsky, {"form": "even_pair"}, r"form.*'even_pair'.*'even_pairs'"),
+    (Chomsky, {"form": "solve_equation", "length": 2}, r"length=2: .*>= 3 .*solve_equation"),
+    (Chomsky, {"test_length": 40}, r"test_length=40: .*>= 41"),
+    (Words, {"group": "symetric"}, r"group.*'symetric'.*'symmetric'"),
+    (Words, {"order": 7}, r"order=7: must be at most 6"),
+    (Words, {"group": "alternating", "order": 2}, r"order=2: .*>= 3"),
+    (Words, {"length": 9, "test_length": 9}, r"test_length=9: .*>= 10"),
     (Music, {"name": "jbs"}, r"name.*'jbs'.*'jsb'"),
     (Music, {"crop": 0}, r"crop=0: .*>= 1"),
     (Music, {"transpose": -1}, r"transpose=-1: .*>= 0"),
@@ -236,7 +250,7 @@ def test_specs_are_frozen_with_their_kind_first(kind):
         TASKS[kind]().kind = "other"
 
 
-@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_yaml_is_short_says_what_it_is_and_makes_a_spec(path):
     lines = path.read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("# ") and len(lines) <= 12

@@ -1,11 +1,13 @@
 """Every task by its kind: a new task is one file and one line here."""
 
 from lstm_research.tasks.adding import Adding
+from lstm_research.tasks.chomsky import Chomsky
 from lstm_research.tasks.copying import Copying
 from lstm_research.tasks.music import Music
 from lstm_research.tasks.parity import Parity
 from lstm_research.tasks.reber import Reber
 from lstm_research.tasks.temporal_order import TemporalOrder
+from lstm_research.tasks.words import Words
 
 TASKS: dict[str, type] = {
     "adding": Adding,
@@ -13,5 +15,7 @@ TASKS: dict[str, type] = {
     "temporal_order": TemporalOrder,
     "reber": Reber,
     "parity": Parity,
+    "chomsky": Chomsky,
+    "words": Words,
     "music": Music,
 }
