@@ -17,10 +17,14 @@ from lstm_research.tasks import TASKS
 from lstm_research.tasks.adding import Adding
 from lstm_research.tasks.chomsky import Chomsky
 from lstm_research.tasks.copying import Copying
+from lstm_research.tasks.delay import Delay
+from lstm_research.tasks.induction import Induction
 from lstm_research.tasks.music import Music, from_rolls, prepare
 from lstm_research.tasks.parity import Parity
 from lstm_research.tasks.pianoroll import Baselines
 from lstm_research.tasks.reber import Reber
+from lstm_research.tasks.recall import Recall
+from lstm_research.tasks.selective import Selective
 from lstm_research.tasks.task import Batch, Success, Task
 from lstm_research.tasks.temporal_order import TemporalOrder
 from lstm_research.tasks.words import Words
@@ -58,6 +62,15 @@ BUILDS: dict[str, Callable[[], Task]] = {
     "chomsky smallest": Chomsky("chomsky", "solve_equation", 3, 4, 20).build,
     "words": Words(length=7, variable=True, test_length=12, held_out=20).build,
     "words smallest": Words("words", "cyclic", 2, "generators", "last", 1, held_out=20).build,
+    "copying variable": Copying(delay=5, symbols=3, variable=True, held_out=20).build,
+    "selective": Selective(slots=9, symbols=3, held_out=20).build,
+    "selective denoise smallest": Selective("selective", "denoise", 1, 1, 2, 20).build,
+    "delay": Delay(delay=3, length=8, held_out=20).build,
+    "delay values smallest": Delay("delay", "values", 1, 2, held_out=20).build,
+    "induction": Induction(length=9, test_length=14, held_out=20).build,
+    "induction smallest": Induction(length=3, vocabulary=3, held_out=20).build,
+    "recall": Recall(length=16, pairs=3, vocabulary=20, held_out=20).build,
+    "recall smallest": Recall(length=4, pairs=1, vocabulary=4, held_out=20).build,
     "music": music,
     "music crop": partial(music, crop=4, transpose=3),
     "music smallest": partial(music, crop=1),
@@ -229,6 +242,14 @@ REFUSED = [
     (Words, {"order": 7}, r"order=7: must be at most 6"),
     (Words, {"group": "alternating", "order": 2}, r"order=2: .*>= 3"),
     (Words, {"length": 9, "test_length": 9}, r"test_length=9: .*>= 10"),
+    (Selective, {"slots": 9}, r"slots=9: .*>= 16"),
+    (Selective, {"form": "denose"}, r"form.*'denose'.*'denoise'"),
+    (Delay, {"delay": 9, "length": 9}, r"length=9: .*>= 10"),
+    (Induction, {"length": 2}, r"length=2: .*>= 3"),
+    (Recall, {"length": 15}, r"length=15: .*>= 16"),
+    (Recall, {"vocabulary": 8}, r"vocabulary=8: .*>= 10"),
+    (Recall, {"vocabulary": 11}, r"vocabulary=11: must be even"),
+    (Recall, {"power": 0.0}, r"power=0.0: must be above 0"),
     (Music, {"name": "jbs"}, r"name.*'jbs'.*'jsb'"),
     (Music, {"crop": 0}, r"crop=0: .*>= 1"),
     (Music, {"transpose": -1}, r"transpose=-1: .*>= 0"),

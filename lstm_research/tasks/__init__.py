@@ -3,9 +3,13 @@
 from lstm_research.tasks.adding import Adding
 from lstm_research.tasks.chomsky import Chomsky
 from lstm_research.tasks.copying import Copying
+from lstm_research.tasks.delay import Delay
+from lstm_research.tasks.induction import Induction
 from lstm_research.tasks.music import Music
 from lstm_research.tasks.parity import Parity
 from lstm_research.tasks.reber import Reber
+from lstm_research.tasks.recall import Recall
+from lstm_research.tasks.selective import Selective
 from lstm_research.tasks.temporal_order import TemporalOrder
 from lstm_research.tasks.words import Words
 
@@ -17,5 +21,9 @@ TASKS: dict[str, type] = {
     "parity": Parity,
     "chomsky": Chomsky,
     "words": Words,
+    "selective": Selective,
+    "delay": Delay,
+    "induction": Induction,
+    "recall": Recall,
     "music": Music,
 }
