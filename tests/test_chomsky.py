@@ -208,3 +208,16 @@ def test_published_chances_are_those_of_the_lengths_of_the_paper():
         chance = PROBLEMS[form].chance(Span(41, 500))["accuracy"]
         fifth = PROBLEMS[form].classes == 5
         assert chance == pytest.approx(0.2 if fifth else 0.5, abs=0.12)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"form": "even_pair"}, r"form.*'even_pair'.*'even_pairs'"),
+        ({"form": "solve_equation", "length": 2}, r"length=2: .*>= 3 .*solve_equation"),
+        ({"test_length": 40}, r"test_length=40: .*>= 41"),
+    ],
+)
+def test_impossible_fields_are_refused_by_name_value_and_remedy(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Chomsky(**fields)

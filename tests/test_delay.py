@@ -34,3 +34,14 @@ def test_chance_is_that_of_what_no_step_tells():
     np.add.at(counts, (np.asarray(batch.inputs)[:, 2:], np.asarray(batch.targets)[:, 2:]), 1)
     assert np.allclose(counts / counts.sum(axis=1, keepdims=True), 1 / 4, atol=0.02)
     assert spec.build().chance["accuracy"] == 1 / 4
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"delay": 9, "length": 9}, r"length=9: .*>= 10"),
+    ],
+)
+def test_impossible_fields_are_refused_by_name_value_and_remedy(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Delay(**fields)

@@ -27,3 +27,14 @@ def test_the_answer_follows_the_first_mark_and_the_lag_is_told(split, lengths):
     assert set(lags) == set(range(1, max(lengths) - 1))
     assert np.allclose(np.bincount(answers) / len(answers), 1 / 4, atol=0.04)
     assert SPEC.build().chance["accuracy"] == 1 / 4
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"length": 2}, r"length=2: .*>= 3"),
+    ],
+)
+def test_impossible_fields_are_refused_by_name_value_and_remedy(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Induction(**fields)

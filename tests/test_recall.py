@@ -54,3 +54,17 @@ def test_bins_hold_every_lag_and_chance_is_one_value_of_all():
     assert task.chance["accuracy"] == 1 / 10
     shares = np.bincount(batch.targets[batch.mask > 0] - 10) / batch.mask.sum()
     assert shares == pytest.approx(np.full(10, 1 / 10), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"length": 15}, r"length=15: .*>= 16"),
+        ({"vocabulary": 8}, r"vocabulary=8: .*>= 10"),
+        ({"vocabulary": 11}, r"vocabulary=11: must be even"),
+        ({"power": 0.0}, r"power=0.0: must be above 0"),
+    ],
+)
+def test_impossible_fields_are_refused_by_name_value_and_remedy(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Recall(**fields)

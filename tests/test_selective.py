@@ -70,3 +70,15 @@ def test_the_cue_stands_where_the_form_puts_it_and_places_are_uniform():
 def test_published_baseline_of_denoising_is_that_of_chance():
     spec = Selective(form="denoise", slots=209, symbols=10, alphabet=9)
     assert spec.build().chance["nll"] == pytest.approx(0.0999, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"slots": 9}, r"slots=9: .*>= 16"),
+        ({"form": "denose"}, r"form.*'denose'.*'denoise'"),
+    ],
+)
+def test_impossible_fields_are_refused_by_name_value_and_remedy(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Selective(**fields)

@@ -121,3 +121,17 @@ def test_the_right_states_reach_the_ceiling():
     found = evaluate(score, held_out("s4 moves"))
     assert found["accuracy"] == 1.0 == found["sequence_accuracy"] and found["nll"] < 1e-6
     assert found["accuracy@length=1-5"] == found["accuracy@length=9"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"group": "symetric"}, r"group.*'symetric'.*'symmetric'"),
+        ({"order": 7}, r"order=7: must be at most 6"),
+        ({"group": "alternating", "order": 2}, r"order=2: .*>= 3"),
+        ({"length": 9, "test_length": 9}, r"test_length=9: .*>= 10"),
+    ],
+)
+def test_impossible_fields_are_refused_by_name_value_and_remedy(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Words(**fields)

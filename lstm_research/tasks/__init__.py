@@ -5,6 +5,7 @@ from lstm_research.tasks.chomsky import Chomsky
 from lstm_research.tasks.copying import Copying
 from lstm_research.tasks.delay import Delay
 from lstm_research.tasks.induction import Induction
+from lstm_research.tasks.listops import ListOps
 from lstm_research.tasks.music import Music
 from lstm_research.tasks.parity import Parity
 from lstm_research.tasks.reber import Reber
@@ -25,5 +26,6 @@ TASKS: dict[str, type] = {
     "delay": Delay,
     "induction": Induction,
     "recall": Recall,
+    "listops": ListOps,
     "music": Music,
 }
