@@ -29,6 +29,7 @@ ORDER = (
     "tasks.pianoroll", "tasks.adding", "tasks.copying", "tasks.parity", "tasks.reber",
     "tasks.temporal_order", "tasks.music", "tasks.spans", "tasks.transduction", "tasks.regular",
     "tasks.context_free", "tasks.context_sensitive", "tasks.chomsky", "tasks.words",
+    "tasks.walks", "tasks.automaton", "tasks.dyck",
     "tasks.selective", "tasks.delay", "tasks.induction", "tasks.recall",
     "tasks.trees", "tasks.listops", "tasks",
     "optimizer", "evaluate", "program", "pack",

@@ -15,9 +15,11 @@ import yaml
 from lstm_research.evaluate import metrics
 from lstm_research.tasks import TASKS
 from lstm_research.tasks.adding import Adding
+from lstm_research.tasks.automaton import Automaton
 from lstm_research.tasks.chomsky import Chomsky
 from lstm_research.tasks.copying import Copying
 from lstm_research.tasks.delay import Delay
+from lstm_research.tasks.dyck import Dyck
 from lstm_research.tasks.induction import Induction
 from lstm_research.tasks.listops import ListOps
 from lstm_research.tasks.music import Music, from_rolls, prepare
@@ -74,6 +76,10 @@ BUILDS: dict[str, Callable[[], Task]] = {
     "recall smallest": Recall(length=4, pairs=1, vocabulary=4, held_out=20).build,
     "listops": ListOps(longest=12, train=40, held_out=20).build,
     "listops smallest": ListOps("listops", 4, 4, 2, 2, 10, 8).build,
+    "automaton": Automaton(length=7, test_length=12, held_out=20).build,
+    "automaton smallest": Automaton("automaton", "tomita_1", 2, held_out=20).build,
+    "dyck": Dyck(length=7, test_length=12, held_out=20).build,
+    "dyck shuffled smallest": Dyck("dyck", "shuffled", 1, 2, 3, held_out=20).build,
     "music": music,
     "music crop": partial(music, crop=4, transpose=3),
     "music smallest": partial(music, crop=1),

@@ -1,9 +1,11 @@
 """Every task by its kind: a new task is one file and one line here."""
 
 from lstm_research.tasks.adding import Adding
+from lstm_research.tasks.automaton import Automaton
 from lstm_research.tasks.chomsky import Chomsky
 from lstm_research.tasks.copying import Copying
 from lstm_research.tasks.delay import Delay
+from lstm_research.tasks.dyck import Dyck
 from lstm_research.tasks.induction import Induction
 from lstm_research.tasks.listops import ListOps
 from lstm_research.tasks.music import Music
@@ -21,6 +23,8 @@ TASKS: dict[str, type] = {
     "reber": Reber,
     "parity": Parity,
     "chomsky": Chomsky,
+    "automaton": Automaton,
+    "dyck": Dyck,
     "words": Words,
     "selective": Selective,
     "delay": Delay,
