@@ -10,7 +10,7 @@ from typing import Literal
 import jax.numpy as jnp
 import numpy as np
 
-from lstm_research.axes import Array, Float, Int, Seed
+from lstm_research.axes import Float, Int, Seed
 from lstm_research.tasks.limits import one_of, whole
 from lstm_research.tasks.spans import Span, held_out_by_span, slices, spans
 from lstm_research.tasks.task import Batch, Success, Task
@@ -142,7 +142,7 @@ def _chain(after: Table, odds: Odds) -> Float[np.ndarray, "states states"]:
     return chain
 
 
-def _draw(after: Table, belongs: Array, odds: Odds, key: Seed, size: int, span: Span) -> Batch:
+def _draw(after: Table, belongs: np.ndarray, odds: Odds, key: Seed, size: int, span: Span) -> Batch:
     table, told, weights = (jnp.asarray(each) for each in (after, belongs, odds))
     language = Language(
         start=lambda size: jnp.zeros(size, jnp.int32),
@@ -155,7 +155,7 @@ def _draw(after: Table, belongs: Array, odds: Odds, key: Seed, size: int, span: 
     return Batch(symbols, answers, jnp.ones(symbols.shape), extent=extent)
 
 
-def _chance(after: Table, belongs: Array, odds: Odds, steps: int) -> dict[str, float]:
+def _chance(after: Table, belongs: np.ndarray, odds: Odds, steps: int) -> dict[str, float]:
     """Return what one reaches who sees the present symbol alone, over all steps."""
     state, joint = np.eye(len(after))[0], np.zeros((2, 2))
     for _ in range(steps):

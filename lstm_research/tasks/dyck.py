@@ -161,14 +161,14 @@ def _score(
 ) -> dict[str, tuple[Array, Array]]:
     """Count the steps, and the strings, whose sets are right, and the steps by symbols read."""
     right = sets_right(outputs, batch.targets, batch.mask)
-    asked = batch.mask > 0
+    asked, read = batch.mask > 0, jnp.asarray(batch.extent)
     whole_rows = (right | ~asked).all(axis=1).sum().astype(jnp.float32)
     found = {
         "set": (right.sum().astype(jnp.float32), batch.mask.sum()),
         "sequence_set": (whole_rows, asked.any(axis=1).sum().astype(jnp.float32)),
     }
     for low, high in cuts.bins:
-        inside = asked & (batch.extent >= low) & (batch.extent <= high)
+        inside = asked & (read >= low) & (read <= high)
         counted = (right & inside).sum().astype(jnp.float32), inside.sum().astype(jnp.float32)
         found[cuts.label("set", low, high)] = counted
     return found

@@ -66,7 +66,7 @@ def _operated(operators: np.ndarray, many: np.ndarray, below: np.ndarray) -> np.
     """Return the value of each operator of the values below it, `many` of them in turn."""
     starts = np.cumsum(many) - many
     parents = np.repeat(np.arange(len(many)), many)
-    ordered = below[np.lexsort((below, parents))]
+    ordered = np.sort(parents * 16 + below) % 16  # values lie below 16: in order within a parent
     low, high = ordered[starts + (many - 1) // 2], ordered[starts + many // 2]
     choices = (
         ordered[starts],
