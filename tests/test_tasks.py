@@ -16,9 +16,15 @@ from lstm_research.evaluate import metrics
 from lstm_research.tasks import TASKS
 from lstm_research.tasks.adding import Adding
 from lstm_research.tasks.anbn import AnBn
+from lstm_research.tasks.automaton import Automaton
+from lstm_research.tasks.chomsky import Chomsky
 from lstm_research.tasks.continual_reber import ContinualReber
 from lstm_research.tasks.continual_temporal_order import ContinualTemporalOrder
 from lstm_research.tasks.copying import Copying
+from lstm_research.tasks.delay import Delay
+from lstm_research.tasks.dyck import Dyck
+from lstm_research.tasks.induction import Induction
+from lstm_research.tasks.listops import ListOps
 from lstm_research.tasks.long_lag import LongLag
 from lstm_research.tasks.multiplication import Multiplication
 from lstm_research.tasks.music import Music, from_rolls, prepare
@@ -26,10 +32,13 @@ from lstm_research.tasks.parity import Parity
 from lstm_research.tasks.periodic import Periodic
 from lstm_research.tasks.pianoroll import Baselines
 from lstm_research.tasks.reber import Reber
+from lstm_research.tasks.recall import Recall
+from lstm_research.tasks.selective import Selective
 from lstm_research.tasks.spike_delay import SpikeDelay
 from lstm_research.tasks.task import Batch, Success, Task
 from lstm_research.tasks.temporal_order import TemporalOrder
 from lstm_research.tasks.two_sequence import TwoSequence
+from lstm_research.tasks.words import Words
 
 CONF = Path(__file__).parents[1] / "conf" / "task"
 SIZE = 6
@@ -83,6 +92,26 @@ BUILDS: dict[str, Callable[[], Task]] = {
     "spike_delay smallest": SpikeDelay(shortest=1, train=2, stream=2, held_out=20).build,
     "periodic": Periodic(train=2, stream=3).build,
     "periodic smallest": Periodic(period=3, train=1, stream=1).build,
+    "chomsky": Chomsky(length=7, test_length=12, held_out=20).build,
+    "chomsky stack": Chomsky("chomsky", "stack_manipulation", 7, 12, 20).build,
+    "chomsky smallest": Chomsky("chomsky", "solve_equation", 3, 4, 20).build,
+    "words": Words(length=7, variable=True, test_length=12, held_out=20).build,
+    "words smallest": Words("words", "cyclic", 2, "generators", "last", 1, held_out=20).build,
+    "copying variable": Copying(delay=5, symbols=3, variable=True, held_out=20).build,
+    "selective": Selective(slots=9, symbols=3, held_out=20).build,
+    "selective denoise smallest": Selective("selective", "denoise", 1, 1, 2, 20).build,
+    "delay": Delay(delay=3, length=8, held_out=20).build,
+    "delay values smallest": Delay("delay", "values", 1, 2, held_out=20).build,
+    "induction": Induction(length=9, test_length=14, held_out=20).build,
+    "induction smallest": Induction(length=3, vocabulary=3, held_out=20).build,
+    "recall": Recall(length=16, pairs=3, vocabulary=20, held_out=20).build,
+    "recall smallest": Recall(length=4, pairs=1, vocabulary=4, held_out=20).build,
+    "listops": ListOps(longest=12, train=40, held_out=20).build,
+    "listops smallest": ListOps("listops", 4, 4, 2, 2, 10, 8).build,
+    "automaton": Automaton(length=7, test_length=12, held_out=20).build,
+    "automaton smallest": Automaton("automaton", "tomita_1", 2, held_out=20).build,
+    "dyck": Dyck(length=7, test_length=12, held_out=20).build,
+    "dyck shuffled smallest": Dyck("dyck", "shuffled", 1, 2, 3, held_out=20).build,
     "music": music,
     "music crop": partial(music, crop=4, transpose=3),
     "music smallest": partial(music, crop=1),
@@ -198,7 +227,7 @@ def test_unknown_split_is_refused_with_those_that_exist(name):
         task.held_out(task.data, "tset")
 
 
-@pytest.mark.parametrize("name", ["adding 1997", "reber corpus", "music crop"])
+@pytest.mark.parametrize("name", ["adding 1997", "reber corpus", "music crop", "words"])
 def test_seeds_may_be_an_axis_of_vmap(name):
     task, draw = built(name)
     keys = jax.random.split(jax.random.key(3), 2)
@@ -208,7 +237,7 @@ def test_seeds_may_be_an_axis_of_vmap(name):
     )
 
 
-@pytest.mark.parametrize("name", ["reber", "music crop"])
+@pytest.mark.parametrize("name", ["reber", "music crop", "listops"])
 def test_two_builds_of_one_spec_make_the_same_held_out_batch(name):
     task = BUILDS[name]()
     assert same(held_out(name, "test"), on_host(task.held_out(task.data, "test")[0]))
@@ -292,7 +321,7 @@ def test_specs_are_frozen_with_their_kind_first(kind):
         TASKS[kind]().kind = "other"
 
 
-@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_yaml_is_short_says_what_it_is_and_makes_a_spec(path):
     lines = path.read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("# ") and len(lines) <= 12
