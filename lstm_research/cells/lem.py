@@ -46,9 +46,7 @@ class Lem:
             Stage("y", "", "", partial(read_memory, self.dt)),
         )
         rule = partial(update, self.dt)
-        return Cell(
-            partial(init, self), start, stages, rule, emit, gates=partial(gates, self.dt)
-        )
+        return Cell(partial(init, self), start, stages, rule, emit, gates=partial(gates, self.dt))
 
 
 class Chain(NamedTuple):
@@ -81,9 +79,7 @@ def init(spec: Lem, key: Seed, features: int, hidden: int) -> Weights:
     )
 
 
-def gates(
-    dt: float, weights: Weights | None, z: tuple[Pre, ...], carry: Chain
-) -> dict[str, Array]:
+def gates(dt: float, weights: Weights | None, z: tuple[Pre, ...], carry: Chain) -> dict[str, Array]:
     """Return i = d_1 and f = 1 - d_1, which act on z as the candidate g does, and d_2."""
     now = activate("12g", cast(Array, z[0].both))  # either stage has blocks in `both`
     d = dt * now["1"]

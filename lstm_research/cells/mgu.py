@@ -21,7 +21,6 @@ from lstm_research.cell import (
     start_hidden,
 )
 
-
 Gates = Callable[[Weights, tuple[Pre, ...], Hidden], dict[str, Array]]
 
 

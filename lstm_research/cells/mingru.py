@@ -132,9 +132,7 @@ def overwriting(
     return {"i": i, "f": 1.0 - i, "g": candidate(positive, raw["g"])}
 
 
-def dividing(
-    positive: bool, weights: Weights, z: tuple[Pre, ...], carry: Tree
-) -> dict[str, Array]:
+def dividing(positive: bool, weights: Weights, z: tuple[Pre, ...], carry: Tree) -> dict[str, Array]:
     """Return the shares f / (f + i) as f and i / (f + i) as i, and the candidate."""
     raw = cut("ifg", cast(Array, z[0].driven))  # the one stage is driven
     f = sigmoid(jax.nn.log_sigmoid(raw["f"]) - jax.nn.log_sigmoid(raw["i"]))
