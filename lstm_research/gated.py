@@ -246,7 +246,7 @@ def acting(
 ) -> dict[str, Array]:
     """Return the gates that are alive, f = 1 - i where they are coupled, and g."""
     now, _ = written(own, weights, z, carry, unchanged)
-    return {name: value for name, value in now.items() if not isinstance(value, float)}
+    return {name: value for name, value in now.items() if not isinstance(value, float | int)}
 
 
 def init(spec: GateSpec, row: Switches, key: Seed, features: int, hidden: int) -> Weights:

@@ -83,7 +83,7 @@ def test_the_lag_is_counted_from_the_end_of_each_row():
 
 
 def test_of_many_predictions_the_last_is_the_loss():
-    net, task, batch = built("copying", symbols=2, recalled=2, lag=3, held_out=B)
+    net, task, batch = built("copying", delay=3, symbols=2, alphabet=2, held_out=B)
     one, at = single(task, batch, False)
     assert (np.asarray(one.mask).sum(1) == 1).all()
     assert (np.asarray(batch.mask)[np.arange(B), at] > 0).all()

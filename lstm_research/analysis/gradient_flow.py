@@ -11,7 +11,7 @@ from lstm_research.analysis.recorded import Place
 from lstm_research.axes import Array, Tree
 from lstm_research.cell import drives, sizes
 from lstm_research.evaluate import loss
-from lstm_research.masks import Masks, clean, layout
+from lstm_research.masks import Masks, choose, clean, layout
 from lstm_research.network import Network
 from lstm_research.nnx_layer import Recurrent
 from lstm_research.stream import named
@@ -68,9 +68,8 @@ def nudged(
     def body(carry: Tree, now: tuple[Tree, Masks, Tree]) -> tuple[Tree, Array]:
         zx, masks, nudge = now
         after, _ = masked_step(cell, weights, first, carry, (zx, masks))
-        if masks.valid is not None:
-            nudge = jax.tree.map(lambda leaf: jnp.where(masks.valid, leaf, 0), nudge)
-        after = jax.tree.map(jnp.add, after, nudge)
+        moved = jax.tree.map(jnp.add, after, nudge)
+        after = moved if masks.valid is None else choose(masks.valid, moved, after)
         h = cell.emit(after)
         return after, h if masks.valid is None else jnp.where(masks.valid, h, 0)
 

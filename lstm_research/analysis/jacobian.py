@@ -6,7 +6,6 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
@@ -58,9 +57,7 @@ def spectrum(jacobians: np.ndarray) -> Spectrum:
     exact = np.asarray(jacobians, np.float64)
     found = np.linalg.eigvals(exact)
     order = np.argsort(-np.abs(found), axis=-1)
-    return Spectrum(
-        np.take_along_axis(found, order, -1), np.linalg.svd(exact, compute_uv=False)
-    )
+    return Spectrum(np.take_along_axis(found, order, -1), np.linalg.svd(exact, compute_uv=False))
 
 
 def carried(jacobians: np.ndarray, part: slice) -> np.ndarray:

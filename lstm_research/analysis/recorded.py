@@ -66,9 +66,7 @@ def heard(network: Network, batch: Batch) -> list[Place]:
 def record(place: Place, batch: Batch) -> Record:
     """Return what a layer did over a batch, without noise."""
     resets = None if batch.resets is None else batch.resets.T
-    return recorded(
-        place.cell, place.layer.reverse, place.weights, place.x, batch.lengths, resets
-    )
+    return recorded(place.cell, place.layer.reverse, place.weights, place.x, batch.lengths, resets)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
