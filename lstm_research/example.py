@@ -27,6 +27,14 @@ def names(task: Task, values: np.ndarray) -> list[str]:
     return [task.symbols[value] if task.symbols else str(value) for value in values.tolist()]
 
 
+def classes(task: Task, targets: np.ndarray) -> list[str]:
+    """Return classes by their names, or by those of the tokens that they are, else by numbers."""
+    known = task.answers
+    if not known and task.readout == "step" and len(task.symbols) >= task.outputs:
+        known = task.symbols
+    return [known[value] if known else str(value) for value in targets.tolist()]
+
+
 def heading(task: Task, batch: Batch, row: int) -> Heading | None:
     """Return the tokens of a row, the rare ones set off; None where inputs are floats."""
     if task.vocabulary is None:
@@ -81,8 +89,7 @@ def said(task: Task, batch: Batch) -> str:
     """Return the one target of a row in words."""
     target = answers(task, batch, 0)
     if target.ndim == 0:
-        names = task.answers
-        return f"target: {names[int(target)] if names else int(target)}"
+        return f"target: {classes(task, target[None])[0]}"
     return "target: " + " ".join(f"{value:.3g}" for value in target.ravel().tolist())
 
 
@@ -91,25 +98,19 @@ def text(task: Task, seed: int = 0) -> str:
     batch = drawn(task, seed)
     steps = length(batch, 0)
     values = np.asarray(batch.inputs)[0, :steps]
-    columns = [("input", spelled(task, values))] if values.ndim == 1 else features(values)
+    columns = [("input", names(task, values))] if values.ndim == 1 else features(values)
     if task.readout == "step":
         mask = np.asarray(batch.mask if batch.scored is None else batch.scored)[0, :steps]
         targets = answers(task, batch, 0)
         shown = (
-            [("target", names(task, targets) if task.outputs == task.vocabulary else
-              [str(value) for value in targets.tolist()])]
+            [("target", classes(task, targets))]
             if targets.ndim == 1
             else features(targets, "target")
-        )  # fmt: skip
+        )
         columns += [*shown, ("scored", ["*" if weight > 0 else "" for weight in mask])]
     lines = [f"{task.name}, {steps} steps"]
     lines += block(columns)
     return "\n".join([*lines, *([said(task, batch)] if task.readout == "last" else [])]) + "\n"
-
-
-def spelled(task: Task, tokens: np.ndarray) -> list[str]:
-    """Return tokens by name."""
-    return names(task, tokens)
 
 
 def features(values: np.ndarray, name: str = "input") -> list[tuple[str, list[str]]]:
@@ -119,7 +120,10 @@ def features(values: np.ndarray, name: str = "input") -> list[tuple[str, list[st
         return [(f"{name}, which are 1", on)]
     many = values.shape[1] > 1
     return [
-        (f"{name} {at}" if many else name, [f"{value:.2f}".rstrip("0").rstrip(".") for value in line])
+        (
+            f"{name} {at}" if many else name,
+            [f"{value:.2f}".rstrip("0").rstrip(".") for value in line],
+        )
         for at, line in enumerate(values.T.tolist())
     ]
 

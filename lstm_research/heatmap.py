@@ -34,7 +34,9 @@ def heatmap(
     steps = len(panels[0].values)
     width = min(WIDEST, max(260, BAND * steps))
     above = [] if heading is None else [symbols(heading, width)]
-    drawn = [panel(one, steps, width, heading) for one in kept(panels)]
+    *upper, lowest = kept(panels)
+    drawn = [panel(one, width, heading, last=False) for one in upper]
+    drawn.append(panel(lowest, width, heading, last=True))
     whole = figure.vega().vconcat(*above, *drawn, spacing=8).resolve_scale(color="independent")
     return figure.styled(whole, title, subtitle)
 
@@ -48,14 +50,12 @@ def kept(panels: Sequence[Panel]) -> list[Panel]:
         many = one.values.shape[1]
         if many > most:
             loud = np.sort(np.argsort(-one.values.std(0), kind="stable")[:most])
-            one = one._replace(
-                values=one.values[:, loud], title=f"{one.title} ({most} of {many})"
-            )
+            one = one._replace(values=one.values[:, loud], title=f"{one.title} ({most} of {many})")
         found.append(one)
     return found
 
 
-def axis(steps: int, last: bool = True) -> Any:
+def axis(steps: int, last: bool) -> Any:
     """Return the axis of steps, from 0."""
     alt = figure.vega()
     every = max(1, -(-steps // 20))
@@ -78,19 +78,17 @@ def symbols(heading: Heading, width: int) -> Any:
         alt.Chart(figure.rows(cells), width=width, height=BAND)
         .mark_text(fontSize=size)
         .encode(
-            x=axis(len(cells), last=False),
+            x=axis(len(cells), False),
             text="name:N",
-            color=alt.condition(
-                alt.datum.marked, alt.value(figure.ORANGE), alt.value("#666")
-            ),
+            color=alt.condition(alt.datum.marked, alt.value(figure.ORANGE), alt.value("#666")),
         )
     )
 
 
-def panel(one: Panel, steps: int, width: int, heading: Heading | None) -> Any:
-    """Return one heat map."""
+def panel(one: Panel, width: int, heading: Heading | None, last: bool) -> Any:
+    """Return one heat map; last: the lowest, which shows the axis of steps."""
     alt = figure.vega()
-    many = one.values.shape[1]
+    steps, many = one.values.shape
     height = int(min(TALLEST, max(40, many * min(BAND - 4, TALLEST / many))))
     cells = [
         {"step": step, "unit": unit, "value": round(float(one.values[step, unit]), 4)}
@@ -110,7 +108,7 @@ def panel(one: Panel, steps: int, width: int, heading: Heading | None) -> Any:
     )
     base = alt.Chart(figure.rows(cells), width=width, height=height)
     drawn = base.mark_rect().encode(
-        x=axis(steps),
+        x=axis(steps, last),
         y=alt.Y(
             "unit:O",
             axis=None,
@@ -123,6 +121,6 @@ def panel(one: Panel, steps: int, width: int, heading: Heading | None) -> Any:
     if marks:
         lines = alt.Chart(figure.rows([{"step": step} for step in marks])).mark_rect(
             fillOpacity=0, stroke=figure.ORANGE, strokeWidth=1.2
-        ).encode(x=axis(steps), y=alt.value(0), y2=alt.value(height))  # fmt: skip
+        ).encode(x=axis(steps, last), y=alt.value(0), y2=alt.value(height))  # fmt: skip
         return alt.layer(drawn, lines).properties(width=width, height=height, title=head)
     return drawn.properties(title=head)

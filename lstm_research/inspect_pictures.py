@@ -6,10 +6,10 @@ import numpy as np
 
 from lstm_research import figure
 from lstm_research.analysis.order import similar
-from lstm_research.analysis.saturation import CANDIDATE, LEFT, RIGHT
+from lstm_research.analysis.saturation import CANDIDATE, LEFT, RIGHT, Activity
 from lstm_research.example import heading, inputs
 from lstm_research.heatmap import Panel, heatmap
-from lstm_research.inspection import Inspection, Layer, leaves
+from lstm_research.inspection import Inspection, Layer, leaves, rank
 from lstm_research.tasks.task import Task
 
 NAMES = {
@@ -43,22 +43,22 @@ def histograms(found: Inspection, title: str) -> Any:
         tops, bottoms = [], []
         for name, one in layer.gates.items():
             bars = [
-                {"low": float(low), "high": float(high), "share": float(share)}
+                {"low": float(low), "high": float(high), "share": float(share), "none": 0}
                 for low, high, share in zip(one.edges, one.edges[1:], one.shares, strict=False)
             ]
             span = alt.Scale(domain=[float(one.edges[0]), float(one.edges[-1])], nice=False)
+            head = alt.TitleParams(f"{layer.name}: {label(name)}", anchor="start", fontSize=11)
             tops.append(
-                alt.Chart(
-                    figure.rows(bars), width=SMALL, height=100, title=f"{layer.name}: {label(name)}"
-                )
+                alt.Chart(figure.rows(bars), width=SMALL, height=100, title=head)
                 .mark_bar(color=figure.BLUE, stroke="white", strokeWidth=0.5)
                 .encode(
                     x=alt.X("low:Q", title="activation", scale=span, axis=alt.Axis(tickCount=5)),
                     x2="high:Q",
                     y=alt.Y("share:Q", title="share", axis=alt.Axis(format="%", tickCount=4)),
+                    y2="none:Q",
                 )
             )
-            bottoms.append(saturated(one))
+            bottoms += [] if one.left is None else [saturated(one)]
         if tops:
             drawn.append(alt.vconcat(alt.hconcat(*tops), alt.hconcat(*bottoms)))
     if not drawn:
@@ -67,16 +67,19 @@ def histograms(found: Inspection, title: str) -> Any:
     return figure.styled(alt.vconcat(*drawn), f"Gate activations, {title}", below)
 
 
-def saturated(one: Any) -> Any:
+def saturated(one: Activity) -> Any:
     """Return a unit a point: the share of its steps that are open against those that are shut."""
     alt = figure.vega()
-    pairs = [] if one.left is None else zip(one.right, one.left, strict=True)
-    points = [{"open": float(right), "shut": float(left)} for right, left in pairs]
+    assert one.left is not None and one.right is not None
+    points = [
+        {"open": float(right), "shut": float(left)}
+        for right, left in zip(one.right, one.left, strict=True)
+    ]
     whole = alt.Scale(domain=[0, 1])
     percent = alt.Axis(format="%", values=[0, 0.5, 1])
     return (
         alt.Chart(figure.rows(points), width=SMALL, height=100)
-        .mark_circle(color=figure.BLUE, opacity=0.6 if points else 0, size=28)
+        .mark_circle(color=figure.BLUE, opacity=0.6, size=28)
         .encode(
             x=alt.X("open:Q", scale=whole, axis=percent, title=f"over {RIGHT}"),
             y=alt.Y("shut:Q", scale=whole, axis=percent, title=f"under {LEFT}"),
@@ -216,8 +219,7 @@ def panels(layer: Layer, row: int = 0) -> list[Panel]:
     carry = leaves(layer.record)
     order = similar(carry[layer.memory][alive, row])
     shown = {name: np.asarray(value) for name, value in layer.record.gates.items()}
-    ranks = {name: (name in CANDIDATE, "iforg".find(name)) for name in shown}
-    shown = {name: shown[name] for name in sorted(shown, key=ranks.__getitem__)}
+    shown = {name: shown[name] for name in sorted(shown, key=rank)}
     shown |= {name: carry[name] for name in (layer.memory, "h") if name in carry}
     return [
         Panel(

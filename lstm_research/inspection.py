@@ -19,7 +19,7 @@ from lstm_research.analysis.jacobian import (
     spectrum,
 )
 from lstm_research.analysis.recorded import Place, Record, heard, record
-from lstm_research.analysis.saturation import Activity, activity
+from lstm_research.analysis.saturation import CANDIDATE, Activity, activity
 from lstm_research.analysis.timescales import timescales
 from lstm_research.axes import Tree
 from lstm_research.network import Network, parameters
@@ -76,7 +76,10 @@ def layer(network: Network, task: Task, batch: Batch, place: Place) -> Layer:
     found, notes = record(place, batch), []
     valid = np.asarray(found.valid)
     kind = getattr(place.layer.spec, "kind", None) or place.layer.spec.cell.kind
-    gates = {name: activity(name, np.asarray(value), valid) for name, value in found.gates.items()}
+    gates = {
+        name: activity(name, np.asarray(found.gates[name]), valid)
+        for name in sorted(found.gates, key=rank)
+    }
     if not gates:
         notes.append(f"a cell of kind {kind} has no gates")
     elif "f" not in gates:
@@ -101,6 +104,11 @@ def layer(network: Network, task: Task, batch: Batch, place: Place) -> Layer:
         tuple(notes),
         found,
     )
+
+
+def rank(name: str) -> tuple[bool, int, str]:
+    """Return the place of a gate among the others: i f o r first, the candidate last."""
+    return name in CANDIDATE, "ifor".find(name) % 5, name
 
 
 def along(place: Place, found: Record, like: Tree) -> tuple[np.ndarray, Spectrum]:

@@ -1,6 +1,7 @@
 """Temporal order: a few X and Y, far apart among distractors; say at the end in which order."""
 
 from dataclasses import dataclass
+from itertools import product
 from math import log
 from typing import Literal
 
@@ -68,6 +69,9 @@ class TemporalOrder:
             success=Success("within", at_least=1.0),
             score=within,
             source="Hochreiter & Schmidhuber 1997, experiment 6",
+            symbols="EBabcdXY",
+            answers=["".join(each) for each in product("XY", repeat=self.symbols)],
+            marks=(X, X + 1),
         )
 
 
