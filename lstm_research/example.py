@@ -24,7 +24,7 @@ def length(batch: Batch, row: int) -> int:
 
 def names(task: Task, values: np.ndarray) -> list[str]:
     """Return tokens by the names that the task gives them, else by their numbers."""
-    return [task.symbols[value] if task.symbols else str(value) for value in values.tolist()]
+    return [str(task.symbols[value]) if task.symbols else str(value) for value in values.tolist()]
 
 
 def classes(task: Task, targets: np.ndarray) -> list[str]:
@@ -32,7 +32,7 @@ def classes(task: Task, targets: np.ndarray) -> list[str]:
     known = task.answers
     if not known and task.readout == "step" and len(task.symbols) >= task.outputs:
         known = task.symbols
-    return [known[value] if known else str(value) for value in targets.tolist()]
+    return [str(known[value]) if known else str(value) for value in targets.tolist()]
 
 
 def heading(task: Task, batch: Batch, row: int) -> Heading | None:

@@ -61,15 +61,15 @@ def styled(chart: Any, title: str, subtitle: str = "") -> Any:
     )  # fmt: skip
 
 
-def save(chart: Any, path: Path) -> Path:
+def save(chart: Any, path: Path, scale: float = SCALE) -> Path:
     """Write a chart in the format of the path's ending, .svg or .png; return the path.
 
-    Raises ValueError for another ending, MissingPackage without the extra `report`, and StoreError
-    where the file cannot be written.
+    scale: pixels of a PNG a unit of the drawing. Raises ValueError for another ending, MissingPackage
+    without the extra `report`, and StoreError where the file cannot be written.
     """
     forms = {
         ".svg": lambda text: converter().vegalite_to_svg(text),
-        ".png": lambda text: converter().vegalite_to_png(text, scale=SCALE),
+        ".png": lambda text: converter().vegalite_to_png(text, scale=scale),
     }
     if path.suffix not in forms:
         raise ValueError(f"{path}: a picture ends in {' or '.join(sorted(forms))}")

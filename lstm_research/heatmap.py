@@ -18,6 +18,7 @@ class Panel(NamedTuple):
     title: str
     values: np.ndarray  # time rows
     signed: bool = False  # about 0 in two colours, else from 0 to 1 in one
+    bound: float | None = None  # where the colours end; None: at the largest number
 
 
 class Heading(NamedTuple):
@@ -30,15 +31,19 @@ class Heading(NamedTuple):
 def heatmap(
     panels: Sequence[Panel], title: str, subtitle: str = "", heading: Heading | None = None
 ) -> Any:
-    """Return panels one below the other over one axis of steps; marked steps have a line through all."""
+    """Return a picture of panels one below the other over one axis of steps; marked steps have a frame."""
+    return figure.styled(column(panels, heading), title, subtitle)
+
+
+def column(panels: Sequence[Panel], heading: Heading | None = None) -> Any:
+    """Return the panels of `heatmap` without title, to stand beside others."""
     steps = len(panels[0].values)
     width = min(WIDEST, max(260, BAND * steps))
     above = [] if heading is None else [symbols(heading, width)]
     *upper, lowest = kept(panels)
     drawn = [panel(one, width, heading, last=False) for one in upper]
     drawn.append(panel(lowest, width, heading, last=True))
-    whole = figure.vega().vconcat(*above, *drawn, spacing=8).resolve_scale(color="independent")
-    return figure.styled(whole, title, subtitle)
+    return figure.vega().vconcat(*above, *drawn, spacing=8).resolve_scale(color="independent")
 
 
 def kept(panels: Sequence[Panel]) -> list[Panel]:
@@ -95,8 +100,9 @@ def panel(one: Panel, width: int, heading: Heading | None, last: bool) -> Any:
         for step in range(steps)
         for unit in range(many)
     ]
-    bound = float(np.abs(one.values).max()) or 1.0
-    bound = round(max(bound, 1.0) if not one.signed else bound, 2)
+    largest = float(np.abs(one.values).max()) or 1.0
+    bound = round(largest if one.signed else max(largest, 1.0), 2)
+    bound = bound if one.bound is None else one.bound
     scale = (
         alt.Scale(domain=[-bound, 0, bound], range=list(figure.SIGNS), type="linear")
         if one.signed

@@ -19,32 +19,37 @@ class Entry(NamedTuple):
     caption: str
     what: str  # first sentence of the docstring of its kind
     settings: dict[str, Any]
-    inputs: str | None
-    outputs: str | None
-    metric: str | None
-    goal: str | None
-    chance: dict[str, float] | None
-    ceiling: dict[str, float] | None
-    success: str | None
-    source: str | None
-    missing: str | None
+    inputs: str | None = None
+    outputs: str | None = None
+    metric: str | None = None
+    goal: str | None = None
+    chance: dict[str, float] | None = None
+    ceiling: dict[str, float] | None = None
+    success: str | None = None
+    source: str | None = None
+    missing: str | None = None
 
 
 def entry(name: str) -> Entry:
     """Return the entry of one name; raise `UnknownName` with the nearest spelling."""
     spec = catalogue.spec(TASKS, "task", name, {})
-    what = (type(spec).__doc__ or "").split("\n\n")[0].replace("\n", " ")
+    what = " ".join((type(spec).__doc__ or "").split("\n\n")[0].split())
     settings = {key: value for key, value in vars(spec).items() if key != "kind"}
-    head = (name, catalogue.caption("task", name), " ".join(what.split()), settings)
+    known = Entry(name, catalogue.caption("task", name), what, settings)
     try:
         task = spec.build()
     except DataError as error:
-        return Entry(*head, *(None,) * 8, str(error))
-    return Entry(
-        *head, taken(task), given(task), task.metric, task.goal, dict(task.chance),
-        dict(task.ceiling), None if task.success is None else criterion(task.success),
-        task.source, None,
-    )  # fmt: skip
+        return known._replace(missing=str(error))
+    return known._replace(
+        inputs=taken(task),
+        outputs=given(task),
+        metric=task.metric,
+        goal=task.goal,
+        chance=dict(task.chance),
+        ceiling=dict(task.ceiling),
+        success=None if task.success is None else criterion(task.success),
+        source=task.source,
+    )
 
 
 def taken(task: Task) -> str:
@@ -76,16 +81,7 @@ def criterion(success: Success) -> str:
     return f"{success.metric} {' and '.join(bounds)}"
 
 
-HEADS = (
-    "task",
-    "input at a step",
-    "asked for",
-    "metric",
-    "chance",
-    "ceiling",
-    "solved at",
-    "what it is",
-)
+HEADS = ("task", "input; what is asked", "metric", "chance", "ceiling", "solved at", "what it is")
 
 
 def drawing(entries: list[Entry]) -> Table:
@@ -96,16 +92,21 @@ def drawing(entries: list[Entry]) -> Table:
         "there is, where it is known.",
     )  # fmt: skip
     for head in HEADS:
-        table.add_column(head)
+        table.add_column(head, no_wrap=head == "task")
     for each in entries:
-        what = Text(f"{each.caption}\n")
-        what.append(each.missing or each.source or "", style="dim")
+        what = Text(each.caption)
+        if each.missing:
+            what.append(f"\n{each.missing}", style="dim")
         table.add_row(
-            each.name, each.inputs or "", each.outputs or "",
+            each.name,
+            "" if each.inputs is None else f"{each.inputs}; {each.outputs}",
             "" if each.metric is None else f"{each.metric} ({each.goal})",
-            number(each.chance, each.metric), number(each.ceiling, each.metric),
-            each.success or "", what, end_section=True,
-        )  # fmt: skip
+            number(each.chance, each.metric),
+            number(each.ceiling, each.metric),
+            each.success or "",
+            what,
+            end_section=True,
+        )
     return table
 
 

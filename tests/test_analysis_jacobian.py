@@ -9,7 +9,13 @@ from blocks import random_carry, random_weights
 
 from lstm_research import catalogue
 from lstm_research.analysis.jacobian import (
-    TooLarge, carried, fitting, jacobians, memory, parts, spectrum,
+    TooLarge,
+    carried,
+    fitting,
+    jacobians,
+    memory,
+    parts,
+    spectrum,
 )  # fmt: skip
 from lstm_research.cells import CELLS
 from lstm_research.fused import unroll
