@@ -78,6 +78,7 @@ class Copying:
             loss="cross_entropy",
             outputs=self.alphabet + 1,
             vocabulary=self.alphabet + 2,
+            symbols=("-", *map(str, range(1, self.alphabet + 1)), ":"),
             draw=draw,
             held_out=drawn_once(draw, self.held_out),
             metric="nll",
