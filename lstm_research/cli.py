@@ -20,6 +20,7 @@ COMMANDS = (
     "cells",
     "tasks",
     "inspect",
+    "sync",
     "export",
     "check",
 )  # files of `commands/`

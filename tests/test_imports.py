@@ -37,13 +37,14 @@ ORDER = (
     "analysis", "analysis.recorded", "analysis.saturation", "analysis.timescales", "analysis.order",
     "analysis.gradient_flow", "analysis.jacobian", "analysis.cost", "inspection",
     "life", "train", "plain", "environment", "disk", "figure", "heatmap", "example", "inspect_pictures",
-    "store", "trackers.child", "trackers.wandb", "trackers",
+    "store", "trackers.content", "trackers.sent", "trackers.child", "trackers.mirror",
+    "trackers.wandb", "trackers.trackio", "trackers.tensorboard", "trackers.workspace", "trackers",
     "stats", "label", "digits", "entry", "table", "grid", "terminal", "render", "config",
     "interop.safetensors", "face", "signature", "plan", "explain", "run", "lookup",
     "start", "local",
     "progress", "sweep", "launcher", "check", "listing", "task_listing", "commands", "commands.run",
     "commands.table", "commands.quickstart", "commands.cells", "commands.tasks", "commands.inspect",
-    "commands.export", "commands.check", "cli",
+    "commands.sync", "commands.export", "commands.check", "cli",
 )  # fmt: skip
 HEAVY = {
     "hydra": {"sweep", "launcher", "commands.run"},
