@@ -32,10 +32,14 @@ ORDER = (
     "stats", "label", "digits", "entry", "table", "grid", "terminal", "render", "config",
     "interop.safetensors", "face", "signature", "plan", "explain", "run", "lookup",
     "start", "local",
-    "progress", "sweep", "launcher", "check", "listing", "commands", "commands.run", "commands.table",
+    "progress", "sweep", "launcher", "check", "listing", "report", "report.curves",
+    "report.pictures", "report.data", "report.charts", "report.page", "report.write",
+    "commands", "commands.run", "commands.table", "commands.report",
     "commands.quickstart", "commands.cells", "commands.export", "commands.check", "cli",
 )  # fmt: skip
 HEAVY = {
+    "altair": {"report.charts", "report.page"},
+    "vl_convert": {"report.page"},
     "hydra": {"sweep", "launcher", "commands.run"},
     "omegaconf": {"sweep", "launcher"},
     "pydantic": {"config"},
