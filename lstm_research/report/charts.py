@@ -5,26 +5,31 @@
 `slices`   a metric over lengths or lags
 `solved`   the step at which each seed solved the task, or stopped without
 
-The page sets two parameters: `seeds` (draw single seeds) and `floor` (least value of a logarithmic axis).
-Colours of text and lines are those of the page.
+The page sets two parameters, `student` (quantile by number of seeds) and `floor` (least value of a
+logarithmic axis), and takes the layer `single` out where single seeds are not asked for. Colours of text
+and lines are those of the page.
 """
 
 from typing import Any
 
 import altair as alt
 
-QUIET = "rgba(127,127,127,0.35)"
+QUIET, FAINT = "rgba(127,127,127,0.45)", "rgba(127,127,127,0.18)"
 INK = "currentColor"  # what the page says: dark on light, or light on dark
+WIDE = {
+    "width": "container",
+    "autosize": alt.AutoSizeParams(type="fit-x", contains="padding"),
+}
 CONFIG = {
     "background": "transparent",
     "font": "system-ui, sans-serif",
     "axis": {
-        "labelColor": INK, "titleColor": INK, "titleFontWeight": "normal", "gridColor": QUIET,
+        "labelColor": INK, "titleColor": INK, "titleFontWeight": "normal", "gridColor": FAINT,
         "domainColor": QUIET, "tickColor": QUIET, "labelLimit": 260,
     },
     "legend": {
         "labelColor": INK, "titleColor": INK, "labelLimit": 320, "orient": "bottom",
-        "columns": 3, "symbolType": "stroke", "symbolStrokeWidth": 3, "title": None,
+        "columns": 3, "symbolOpacity": 1, "title": None,
     },
     "view": {"stroke": None},
 }  # fmt: skip
@@ -40,7 +45,6 @@ def charts() -> dict[str, dict[str, Any]]:
 def parameters() -> list[alt.Parameter]:
     """Return what the page sets on a chart with seeds and bands."""
     return [
-        alt.param(name="seeds", value=False),
         alt.param(name="floor", value=-1e300),
         alt.param(name="student", value=[None, None]),
     ]
@@ -66,17 +70,17 @@ def over(source: str, x: str, title: str, *, points: bool) -> alt.LayerChart:
     at = alt.X(f"{x}:Q", title=title)
     colour = alt.Color("variant:N")
     base = banded(source, x)
-    band = base.mark_area(opacity=0.18, line=False).encode(
+    band = base.mark_area(opacity=0.18, clip=True).encode(
         x=at, y=alt.Y("low:Q", title=None), y2="high:Q", color=colour
     )
     tooltip = ["variant:N", *(["bin:N"] if points else [f"{x}:Q"])]
     tooltip += [alt.Tooltip(f"{name}:Q", format=".4~g") for name in ("mean", "low", "high", "n")]
-    line = base.mark_line(strokeWidth=2, point=points).encode(
+    line = base.mark_line(strokeWidth=2, point=points, clip=True).encode(
         x=at, y=alt.Y("mean:Q", title=None), color=colour, tooltip=tooltip
     )
     single = (
         alt.Chart(alt.NamedData(source))
-        .transform_filter("seeds && !datum.held")
+        .transform_filter("!datum.held")
         .mark_line(strokeWidth=1, opacity=0.6)
         .encode(
             x=at,
@@ -85,6 +89,7 @@ def over(source: str, x: str, title: str, *, points: bool) -> alt.LayerChart:
             detail="seed:N",
             tooltip=["variant:N", "seed:N", f"{x}:Q", alt.Tooltip("value:Q", format=".4~g")],
         )
+        .properties(name="single")
     )
     return alt.layer(band, single, line)
 
@@ -92,13 +97,13 @@ def over(source: str, x: str, title: str, *, points: bool) -> alt.LayerChart:
 def curves() -> alt.LayerChart:
     """Return a metric over training steps."""
     chart = over("curves", "step", "training step", points=False)
-    return chart.add_params(*parameters()).properties(width="container", height=320)
+    return chart.add_params(*parameters()).properties(**WIDE, height=320)
 
 
 def slices() -> alt.LayerChart:
     """Return a metric over the bins of a length or a lag; the page gives the axis its name."""
     chart = alt.layer(over("slices", "at", "length", points=True), *guides("y"))
-    return chart.add_params(*parameters()).properties(width="container", height=320)
+    return chart.add_params(*parameters()).properties(**WIDE, height=320)
 
 
 def guides(axis: str) -> list[alt.Chart]:
@@ -138,7 +143,7 @@ def results() -> alt.LayerChart:
         )
     )
     chart = alt.layer(interval, single, mean, *guides("x"))
-    return chart.properties(width="container", height=alt.Step(24))
+    return chart.properties(**WIDE, height=alt.Step(24))
 
 
 def solved() -> alt.Chart:
@@ -156,5 +161,5 @@ def solved() -> alt.Chart:
             ),
             tooltip=["variant:N", "seed:N", "how:N", "step:Q"],
         )
-        .properties(width="container", height=alt.Step(24))
+        .properties(**WIDE, height=alt.Step(24))
     )  # fmt: skip

@@ -16,7 +16,7 @@ import numpy as np
 from lstm_research.store import curve
 
 MOST, LEAST = 100, 12  # points of a curve
-ROOM = 160_000  # numbers of all curves of a page: about a megabyte
+ROOM = 130_000  # numbers of all curves of a page: about a megabyte
 Series = dict[int, float]  # step -> value
 
 

@@ -247,7 +247,8 @@ def told(most: int, by_task: Sequence[Mapping[str, curves.Thinned]], left: int) 
         f"Curves have at most {most} points"
         + (", each the mean of a bin of steps." if thin else "; none of these was thinned.")
         + f" Bands: {LEVEL:.0%} Student interval over the seeds of a step; a run that stopped early"
-        " (solved, or out of patience) keeps its last value, one that diverged or failed leaves."
+        " (solved, or out of patience) keeps its last value, one that diverged or failed leaves. Axes span the seeds;"
+        " bands are cut there."
     ]
     if left:
         notes.append(f"{left} pictures had no room in this page; they lie in the runs' inspect folders.")

@@ -31,6 +31,8 @@ const start = {
 let S = start;
 try { S = { ...start, ...JSON.parse(sessionStorage.getItem(KEY) ?? "{}") }; } catch { /* none kept */ }
 if (!(S.task < D.tasks.length)) S.task = 0;
+for (const side of ["left", "right"]) if (!(S[side] < D.variants.length)) S[side] = 0;
+if (S === start && S.left === S.right) S.right = D.variants.length > 1 ? Number(S.left === 0) : 0;
 if (!D.versus.baselines.includes(S.baseline)) S.baseline = D.versus.baselines[0] ?? 0;
 const keep = () => { try { sessionStorage.setItem(KEY, JSON.stringify(S)); } catch { /* not allowed */ } };
 const visible = () => D.variants.map((_, at) => at).filter((at) => matches(D.variants[at], S.filter));

@@ -2,6 +2,7 @@
 const unique = (values) => [...new Set(values)];
 const runsOf = (variants) => D.runs.map((run, at) => ({ ...run, at }))
   .filter((run) => run.task === S.task && variants.includes(run.variant));
+const drawnHere = () => drawn().filter((variant) => D.runs.some((run) => run.variant === variant && run.task === S.task));
 const stopped = (run) => run.status === "solved" || run.status === "finished";
 
 function curveRows(variants) {
@@ -37,12 +38,15 @@ async function draw(id, rows, patch = () => {}, parameters = {}) {
   const shown = Object.values(rows)[0].length > 0;
   $(id).hidden = !shown;
   if (!shown) return;
-  const spec = structuredClone(D.charts[id]), mine = drawing, names = drawn().map((at) => D.variants[at]);
+  const spec = structuredClone(D.charts[id]), mine = drawing, present = drawnHere();
+  const names = present.map((at) => D.variants[at]);
   spec.datasets = rows;
-  for (const layer of spec.layer?.flatMap((each) => each.layer ?? [each]) ?? [spec]) {
+  if (spec.height?.step) spec.height = spec.height.step * names.length; // the width is the page's, so no step
+  for (const layer of layers(spec)) {
     for (const channel of [layer.encoding.color, layer.encoding.fill?.condition]) {
-      if (channel?.field === "variant") channel.scale = { domain: names, range: drawn().map(colour) };
+      if (channel?.field === "variant") channel.scale = { domain: names, range: present.map(colour) };
     }
+    if (layer.encoding.y?.field === "variant") layer.encoding.y.sort = names;
   }
   for (const parameter of spec.params ?? []) {
     if (parameter.name in parameters) parameter.value = parameters[parameter.name];
@@ -65,18 +69,30 @@ async function draw(id, rows, patch = () => {}, parameters = {}) {
   }
 }
 const views = {};
-const axes = (spec, channel, change) => spec.layer.flatMap((each) => each.layer ?? [each]).forEach((layer) => {
+const layers = (spec) => spec.layer?.flatMap((each) => each.layer ?? [each]) ?? [spec];
+const axes = (spec, channel, change) => layers(spec).forEach((layer) => {
   if (layer.encoding[channel]) change(layer.encoding[channel]);
 });
+const around = (rows, log) => { // the range of the seeds; bands are cut there
+  const values = rows.map((row) => row.value).filter((value) => !log || value > 0);
+  const [low, high] = [Math.min(...values), Math.max(...values)], room = 0.03 * (high - low) || 0.05 * Math.abs(high) || 1;
+  return log ? [low / 1.1, high * 1.1] : [low - room, high + room];
+};
+const alone = (part) => { // without the single seeds, unless they are asked for
+  if (part.layer) part.layer = part.layer.filter((each) => S.seeds || !each.name?.startsWith("single")).map(alone);
+  return part;
+};
 
 async function charts() {
   drawing += 1;
-  const variants = drawn(), task = D.tasks[S.task];
+  const variants = drawnHere(), task = D.tasks[S.task];
   const entries = variants.filter((v) => D.entries[v][S.task]?.mean != null)
     .map((v) => ({ ...D.entries[v][S.task], variant: D.variants[v] }));
   const guides = task.chance == null ? [] : [{ name: "chance", value: task.chance }];
   const results = runsOf(variants).filter((run) => run.value != null).map((run) => (
     { variant: D.variants[run.variant], seed: run.seed, value: run.value, status: run.status }));
+  const reached = [...results.map((row) => row.value), ...entries.flatMap((each) => [each.low, each.high])].filter((value) => value != null);
+  const [low, high] = [Math.min(...reached), Math.max(...reached)]; // a guess far from all would squeeze them
   const lines = curveRows(variants), log = S.log && lines.some((row) => row.value > 0);
   const least = Math.min(...lines.filter((row) => row.value > 0).map((row) => row.value));
   const cut = sliceRows(variants), along = unique(cut.map((row) => `${row.metric} against ${row.along}`)).join(", ");
@@ -85,16 +101,20 @@ async function charts() {
   $("slices-title").textContent = along[0]?.toUpperCase() + along.slice(1);
   $("solved-section").hidden = !ends.length;
   $("curves-section").hidden = !Object.keys(D.curves[S.task] ?? {}).length;
-  const common = { student: D.student, seeds: S.seeds };
+  const level = guides.filter(() => cut[0]?.metric === task.metric);
+  const common = { student: D.student };
   await Promise.all([
-    draw("results", { entries, results, guides }, (spec) => axes(spec, "x", (x) => { x.title = titled(task); })),
-    draw("curves", { curves: log ? lines.filter((row) => row.value > 0) : lines }, (spec) => axes(spec, "y", (y) => {
+    draw("results", { entries, results, guides: guides.filter(({ value }) => value > low - (high - low) && value < high + (high - low)) }, (spec) => axes(spec, "x", (x) => { x.title = titled(task); })),
+    draw("curves", { curves: log ? lines.filter((row) => row.value > 0) : lines }, (spec) => axes(alone(spec), "y", (y) => {
       y.title = S.metric;
-      y.scale = { type: log ? "log" : "linear", zero: false };
+      y.scale = { type: log ? "log" : "linear", zero: false, domain: around(lines, log) };
     }), { ...common, floor: log ? least / 2 : -1e300 }),
-    draw("slices", { slices: cut, guides: guides.filter(() => cut[0]?.metric === task.metric) }, (spec) => {
-      axes(spec, "x", (x) => { x.title = cut[0]?.along; });
-      axes(spec, "y", (y) => { y.title = cut[0]?.metric; });
+    draw("slices", { slices: cut, guides: level }, (spec) => {
+      axes(alone(spec), "x", (x) => { x.title = cut[0]?.along; });
+      axes(spec, "y", (y) => {
+        y.title = cut[0]?.metric;
+        y.scale = { zero: false, domain: around([...cut, ...level]) };
+      });
     }, common),
     draw("solved", { solved: ends }),
   ]);

@@ -7,8 +7,9 @@ const flat = (value, path) => value !== null && typeof value === "object" && !Ar
 const settings = (run) => Object.fromEntries(PARTS.flatMap((part) => flat(D.shared[part][run.shared[part]], part)));
 
 function difference() {
-  const of = (variant) => D.runs.find((run) => run.variant === variant && run.task === S.task)
-    ?? D.runs.find((run) => run.variant === variant);
+  const on = (variant, task) => D.runs.find((run) => run.variant === variant && run.task === task);
+  const tasks = [S.task, ...D.tasks.keys()], shared = tasks.find((task) => on(S.left, task) && on(S.right, task));
+  const of = (variant) => on(variant, shared ?? S.task) ?? D.runs.find((run) => run.variant === variant);
   const [left, right] = [of(S.left), of(S.right)];
   if (!left || !right) return;
   const [a, b] = [settings(left), settings(right)];
@@ -34,7 +35,7 @@ function told(run) {
   return [
     run.error ? el("p", { class: "bad" }, run.error) : "",
     el("p", { class: "quiet" }, run.path),
-    el("div", { class: "columns" }, block("result", numbers.map((key) => [key, run[key]])), metrics, spec,
+    el("div", { class: "columns" }, block("result", numbers.map((key) => [key, typeof run[key] === "number" ? Number(run[key].toPrecision(6)) : run[key]])), metrics, spec,
       block("environment", [["started", run.started], ...flat(D.shared.environment[run.shared.environment], "")]),
       block("inspected", Object.entries(run.inspected ?? {}))),
     ...drawings(run)];
@@ -110,6 +111,9 @@ function controls() {
   bind("task", "task", everything, whole);
   bind("baseline", "baseline", () => { overview(); single(); }, whole);
   bind("filter", "filter", () => { tables(); charts(); });
+  const draws = (hidden) => () => { S.hidden = hidden(visible()); keep(); overview(); single(); charts(); };
+  $("draw-all").addEventListener("click", draws((shown) => S.hidden.filter((at) => !shown.includes(at))));
+  $("draw-none").addEventListener("click", draws((shown) => unique([...S.hidden, ...shown])));
   bind("run-filter", "runFilter", runs);
   bind("metric", "metric", charts);
   bind("seeds", "seeds", charts, (input) => input.checked);
