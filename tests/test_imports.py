@@ -33,8 +33,9 @@ ORDER = (
     "interop.safetensors", "face", "signature", "plan", "explain", "run", "lookup",
     "start", "local",
     "progress", "sweep", "launcher", "check", "listing", "report", "report.curves",
-    "report.pictures", "report.data", "report.charts", "report.page", "report.write",
-    "commands", "commands.run", "commands.table", "commands.report",
+    "report.pictures", "report.data", "report.charts", "report.page", "report.write", "ledger",
+    "sparkline", "inventory", "detail",
+    "commands", "commands.run", "commands.table", "commands.report", "commands.runs", "commands.show",
     "commands.quickstart", "commands.cells", "commands.export", "commands.check", "cli",
 )  # fmt: skip
 HEAVY = {

@@ -155,7 +155,11 @@ def solved() -> alt.Chart:
             x=alt.X("step:Q", title="training step"),
             y=alt.Y("variant:N", title=None, sort=None),
             color=alt.Color("variant:N", legend=None),
-            fill=alt.condition("datum.how == 'solved'", alt.Color("variant:N", legend=None), alt.value("transparent")),
+            fill=alt.condition(
+                "datum.how == 'solved'",
+                alt.Color("variant:N", legend=None),
+                alt.value("transparent"),
+            ),
             shape=alt.Shape(
                 "how:N", scale=alt.Scale(domain=list(SOLVED), range=list(SOLVED.values()))
             ),

@@ -5,6 +5,7 @@ of `table.py`, made here for every baseline that the page offers.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +24,10 @@ Names = Mapping[str, Mapping]
 SPLIT = "test"
 COMPARISONS = 20_000  # most paired tests of a page
 PARTS = ("cell", "wrap", "task", "network", "optimizer", "budget")
-COSTS = ("flops", "memory_bytes")  # in a result or in inspect/numbers.json, where anybody wrote them
+COSTS = (
+    "flops",
+    "memory_bytes",
+)  # in a result or in inspect/numbers.json, where anybody wrote them
 KEPT = (
     *("status", "steps", "solved_at", "diverged_at", "best_step", "parameters", "step_ms"),
     *("compile_s", "train_s", "error"),
@@ -81,7 +85,7 @@ def data(
     return {
         "split": SPLIT,
         "level": LEVEL,
-        "student": student(max((each.n for row in found.table.rows for each in row.entries if each), default=0)),
+        "student": student(most_seeds(found.runs)),
         "variants": found.variants,
         "tasks": [titled(found.table, label) for label in found.tasks],
         "baseline": None if baseline is None else found.variants.index(baseline),
@@ -180,6 +184,11 @@ def versus(entries: Sequence[Sequence[Entry | None]], first: int) -> dict[str, A
     return {"baselines": bases, "of": of}
 
 
+def most_seeds(runs: Iterable[Run]) -> int:
+    """Return the runs of the variant and task that have most of them."""
+    return max(Counter((run.row, run.column) for run in runs).values(), default=0)
+
+
 def student(most: int) -> list[float | None]:
     """Return Student's quantile of the mean of n values, by n; None where n < 2 has no interval."""
     quantile: Callable[[int], float] = lambda n: float(stdtrit(n - 1, (1 + LEVEL) / 2))
@@ -225,7 +234,9 @@ def described(run: Run, found: Sorted, shelves: Mapping[str, Shelf]) -> dict[str
 
 def finite(value: Any) -> float | None:
     """Return a number with six significant digits, None for what is none."""
-    return float(f"{value:.6g}") if isinstance(value, int | float) and math.isfinite(value) else None
+    return (
+        float(f"{value:.6g}") if isinstance(value, int | float) and math.isfinite(value) else None
+    )
 
 
 def readable(paths: Sequence[Path]) -> tuple[list[dict[str, curves.Series]], list[str]]:
@@ -247,9 +258,11 @@ def told(most: int, by_task: Sequence[Mapping[str, curves.Thinned]], left: int) 
         f"Curves have at most {most} points"
         + (", each the mean of a bin of steps." if thin else "; none of these was thinned.")
         + f" Bands: {LEVEL:.0%} Student interval over the seeds of a step; a run that stopped early"
-        " (solved, or out of patience) keeps its last value, one that diverged or failed leaves. Axes span the seeds;"
-        " bands are cut there."
+        " (solved, or out of patience) keeps its last value, one that diverged or failed leaves."
+        " Axes span the seeds; bands are cut there."
     ]
     if left:
-        notes.append(f"{left} pictures had no room in this page; they lie in the runs' inspect folders.")
+        notes.append(
+            f"{left} pictures had no room in this page; they lie in the runs' inspect folders."
+        )
     return notes

@@ -38,7 +38,7 @@ async function draw(id, rows, patch = () => {}, parameters = {}) {
   const shown = Object.values(rows)[0].length > 0;
   $(id).hidden = !shown;
   if (!shown) return;
-  const spec = structuredClone(D.charts[id]), mine = drawing, present = drawnHere();
+  const spec = pruned(structuredClone(D.charts[id]), rows), mine = drawing, present = drawnHere();
   const names = present.map((at) => D.variants[at]);
   spec.datasets = rows;
   if (spec.height?.step) spec.height = spec.height.step * names.length; // the width is the page's, so no step
@@ -78,8 +78,9 @@ const around = (rows, log) => { // the range of the seeds; bands are cut there
   const [low, high] = [Math.min(...values), Math.max(...values)], room = 0.03 * (high - low) || 0.05 * Math.abs(high) || 1;
   return log ? [low / 1.1, high * 1.1] : [low - room, high + room];
 };
-const alone = (part) => { // without the single seeds, unless they are asked for
-  if (part.layer) part.layer = part.layer.filter((each) => S.seeds || !each.name?.startsWith("single")).map(alone);
+const pruned = (part, rows) => { // without single seeds unless they are asked for, and without what has no rows
+  const stays = (each) => (S.seeds || !each.name?.startsWith("single")) && (!each.data || rows[each.data.name].length > 0);
+  if (part.layer) part.layer = part.layer.filter(stays).map((each) => pruned(each, rows));
   return part;
 };
 
@@ -105,12 +106,12 @@ async function charts() {
   const common = { student: D.student };
   await Promise.all([
     draw("results", { entries, results, guides: guides.filter(({ value }) => value > low - (high - low) && value < high + (high - low)) }, (spec) => axes(spec, "x", (x) => { x.title = titled(task); })),
-    draw("curves", { curves: log ? lines.filter((row) => row.value > 0) : lines }, (spec) => axes(alone(spec), "y", (y) => {
+    draw("curves", { curves: log ? lines.filter((row) => row.value > 0) : lines }, (spec) => axes(spec, "y", (y) => {
       y.title = S.metric;
       y.scale = { type: log ? "log" : "linear", zero: false, domain: around(lines, log) };
     }), { ...common, floor: log ? least / 2 : -1e300 }),
     draw("slices", { slices: cut, guides: level }, (spec) => {
-      axes(alone(spec), "x", (x) => { x.title = cut[0]?.along; });
+      axes(spec, "x", (x) => { x.title = cut[0]?.along; });
       axes(spec, "y", (y) => {
         y.title = cut[0]?.metric;
         y.scale = { zero: false, domain: around([...cut, ...level]) };
