@@ -10,7 +10,7 @@ logarithmic axis), and takes the layer `single` out where single seeds are not a
 and lines are those of the page.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 
@@ -33,6 +33,7 @@ CONFIG = {
     },
     "view": {"stroke": None},
 }  # fmt: skip
+Layers = alt.LayerChart | alt.FacetChart  # as alt.layer says
 SOLVED = {"solved": "circle", "stopped": "triangle-right"}
 
 
@@ -65,7 +66,7 @@ def banded(source: str, x: str) -> alt.Chart:
     )
 
 
-def over(source: str, x: str, title: str, *, points: bool) -> alt.LayerChart:
+def over(source: str, x: str, title: str, *, points: bool) -> Layers:
     """Return mean, band and single seeds of each variant over x."""
     at = alt.X(f"{x}:Q", title=title)
     colour = alt.Color("variant:N")
@@ -94,29 +95,29 @@ def over(source: str, x: str, title: str, *, points: bool) -> alt.LayerChart:
     return alt.layer(band, single, line)
 
 
-def curves() -> alt.LayerChart:
+def curves() -> Layers:
     """Return a metric over training steps."""
     chart = over("curves", "step", "training step", points=False)
     return chart.add_params(*parameters()).properties(**WIDE, height=320)
 
 
-def slices() -> alt.LayerChart:
+def slices() -> Layers:
     """Return a metric over the bins of a length or a lag; the page gives the axis its name."""
-    chart = alt.layer(over("slices", "at", "length", points=True), *guides("y"))
+    chart = alt.layer(over("slices", "at", "length", points=True), guides("y"))
     return chart.add_params(*parameters()).properties(**WIDE, height=320)
 
 
-def guides(axis: str) -> list[alt.Chart]:
-    """Return dashed lines at what a memoryless guess reaches, with their words."""
-    base = alt.Chart(alt.NamedData("guides"))
-    place = {axis: alt.Y("value:Q") if axis == "y" else alt.X("value:Q")}
-    rule = base.mark_rule(strokeDash=[5, 4], color="gray").encode(
-        **place, tooltip=["name:N", alt.Tooltip("value:Q", format=".4~g")]
+def guides(axis: Literal["x", "y"]) -> alt.Chart:
+    """Return dashed lines at what a memoryless guess reaches."""
+    rule = (
+        alt.Chart(alt.NamedData("guides"))
+        .mark_rule(strokeDash=[5, 4], color="gray")
+        .encode(tooltip=["name:N", alt.Tooltip("value:Q", format=".4~g")])
     )
-    return [rule]
+    return rule.encode(y=alt.Y("value:Q")) if axis == "y" else rule.encode(x=alt.X("value:Q"))
 
 
-def results() -> alt.LayerChart:
+def results() -> Layers:
     """Return mean, interval and seeds of each variant, one line a variant."""
     line = alt.Y("variant:N", title=None, sort=None)
     whole = alt.Chart(alt.NamedData("entries"))
@@ -142,7 +143,7 @@ def results() -> alt.LayerChart:
             tooltip=["variant:N", "seed:N", alt.Tooltip("value:Q", format=".4~g"), "status:N"],
         )
     )
-    chart = alt.layer(interval, single, mean, *guides("x"))
+    chart = alt.layer(interval, single, mean, guides("x"))
     return chart.properties(**WIDE, height=alt.Step(24))
 
 

@@ -44,7 +44,9 @@ def inert(text: str) -> str:
 def bundle() -> str:
     """Return the libraries that draw, as one script."""
     version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    return vl_convert.javascript_bundle(vl_version=version).replace("</script", "<\\/script")
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", version).replace(
+        "</script", "<\\/script"
+    )
 
 
 @functools.cache
