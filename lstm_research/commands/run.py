@@ -8,7 +8,7 @@ from typing import Any
 
 import hydra
 
-from lstm_research import catalogue, launcher, local, start, store, sweep, trackers
+from lstm_research import catalogue, launcher, ledger, local, start, store, sweep, trackers
 from lstm_research.commands import FAILED
 from lstm_research.config import RunSpec
 from lstm_research.explain import explain
@@ -45,6 +45,8 @@ def main(arguments: list[str]) -> int:
     if "--explain" in flags:
         return told(specs)
     theirs = set(flags) - {"-m", "--multirun", "--force"}
+    if many and not theirs:
+        ledger.note(way.root, ["run", "-m", *overrides], specs)
     if theirs or any(word.startswith("hydra/launcher=") for word in overrides):
         words = [*map(sweep.widen, sweep.parse(sweep.without_nulls(overrides)))]
         ended = hydra_main([*(flag for flag in flags if flag != "--force"), *words])
