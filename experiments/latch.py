@@ -27,7 +27,7 @@ from lstm_research.store import done, find
 from lstm_research.tasks.task import Batch, Task
 
 PICTURE = Path(__file__).parent / "results" / "latch.png"
-SIZE = 1.0  # pixels of the picture a unit of the drawing
+SIZE = 1.5  # pixels of the picture a unit of the drawing
 
 
 def spec() -> RunSpec:
@@ -65,18 +65,16 @@ def ordered(found: Record, batch: Batch) -> np.ndarray:
 def drawing(built: Task, batch: Batch, found: Record) -> Any:
     """Return one example of each order side by side: gates and memory of every unit."""
     order, classes = ordered(found, batch), np.asarray(batch.targets)
-    memory = np.asarray(found.carry.c)
-    bound = float(np.ceil(np.quantile(np.abs(memory[np.asarray(found.valid)]), 0.99)))
     columns = []
     for number, name in enumerate(built.answers):
         row = int(np.flatnonzero(classes == number)[0])
         steps = int(np.asarray(batch.lengths)[row])
         panels = [
-            Panel(title, np.asarray(values)[:steps, row][:, order], signed, top)
-            for title, values, signed, top in (
-                ("input gate i", found.gates["i"], False, 1.0),
-                ("forget gate f", found.gates["f"], False, 1.0),
-                ("memory c", found.carry.c, True, bound),
+            Panel(title, np.asarray(values)[:steps, row][:, order], signed, 1.0)
+            for title, values, signed in (
+                ("input gate i", found.gates["i"], False),
+                ("forget gate f", found.gates["f"], False),
+                ("memory as the output sees it, tanh(c)", np.tanh(found.carry.c), True),
             )
         ]
         head = {"text": f"{name[0]} before {name[1]}", "anchor": "start", "fontSize": 13}

@@ -7,8 +7,9 @@ import numpy as np
 
 from lstm_research import figure
 
-BAND = 16  # width of a step where it has a name, and least height of a row that has one
-WIDEST, TALLEST = 900, 260  # of a panel
+WIDEST, TALLEST = 960, 256  # of a panel
+WIDE, TALL = 16, 12  # of a number, where there are few
+GAP, LEGIBLE = 8, 6  # least pitch with a line between numbers, and with a name above
 MOST = 12_000  # numbers in one picture: beyond it the quietest units are left out
 
 
@@ -37,12 +38,10 @@ def heatmap(
 
 def column(panels: Sequence[Panel], heading: Heading | None = None) -> Any:
     """Return the panels of `heatmap` without title, to stand beside others."""
-    steps = len(panels[0].values)
-    width = min(WIDEST, max(260, BAND * steps))
-    above = [] if heading is None else [symbols(heading, width)]
+    above = [] if heading is None else [symbols(heading)]
     *upper, lowest = kept(panels)
-    drawn = [panel(one, width, heading, last=False) for one in upper]
-    drawn.append(panel(lowest, width, heading, last=True))
+    drawn = [panel(one, heading, last=False) for one in upper]
+    drawn.append(panel(lowest, heading, last=True))
     return figure.vega().vconcat(*above, *drawn, spacing=8).resolve_scale(color="independent")
 
 
@@ -60,41 +59,54 @@ def kept(panels: Sequence[Panel]) -> list[Panel]:
     return found
 
 
+def pitch(many: int, most: int, wanted: int) -> int:
+    """Return whole units of the drawing for each of many numbers in a row, so that edges are sharp."""
+    return max(1, min(wanted, most // many))
+
+
+def bands(many: int, each: int) -> Any:
+    """Return a scale of many numbers with a line of one unit between them, where there is room."""
+    gap = 1 / each if each >= GAP else 0
+    domain = list(range(many))
+    return figure.vega().Scale(type="band", domain=domain, paddingInner=gap, paddingOuter=0)
+
+
 def axis(steps: int, last: bool) -> Any:
     """Return the axis of steps, from 0."""
-    alt = figure.vega()
-    every = max(1, -(-steps // 20))
+    alt, each = figure.vega(), pitch(steps, WIDEST, WIDE)
+    every = max(1, -(-30 // each))
     marks = alt.Axis(
         values=list(range(0, steps, every)), labelAngle=0, title="step", ticks=False, domain=False
     )
-    domain = alt.Scale(domain=list(range(steps)), paddingInner=0.04, paddingOuter=0)
-    return alt.X("step:O", axis=marks if last else None, scale=domain)
+    return alt.X("step:O", axis=marks if last else None, scale=bands(steps, each))
 
 
-def symbols(heading: Heading, width: int) -> Any:
-    """Return the names of the steps in a row."""
-    alt = figure.vega()
+def symbols(heading: Heading) -> Any:
+    """Return the names of the steps in a row; where they would not fit, of the marked ones alone."""
+    alt, steps = figure.vega(), len(heading.names)
+    each = pitch(steps, WIDEST, WIDE)
     cells = [
-        {"step": step, "name": name, "marked": step in heading.marked}
+        {"step": step, "name": str(name), "marked": step in heading.marked}
         for step, name in enumerate(heading.names)
+        if each >= LEGIBLE or step in heading.marked
     ]
-    size = 11 if width / len(cells) >= 10 else 7
     return (
-        alt.Chart(figure.rows(cells), width=width, height=BAND)
-        .mark_text(fontSize=size)
+        alt.Chart(figure.rows(cells), width=alt.Step(each), height=TALL)
+        .mark_text(fontSize=11 if each > 9 else 7)
         .encode(
-            x=axis(len(cells), False),
+            x=axis(steps, False),
             text="name:N",
             color=alt.condition(alt.datum.marked, alt.value(figure.ORANGE), alt.value("#666")),
         )
     )
 
 
-def panel(one: Panel, width: int, heading: Heading | None, last: bool) -> Any:
+def panel(one: Panel, heading: Heading | None, last: bool) -> Any:
     """Return one heat map; last: the lowest, which shows the axis of steps."""
     alt = figure.vega()
     steps, many = one.values.shape
-    height = int(min(TALLEST, max(40, many * min(BAND - 4, TALLEST / many))))
+    row = pitch(many, TALLEST, TALL)
+    width, height = alt.Step(pitch(steps, WIDEST, WIDE)), row * many
     cells = [
         {"step": step, "unit": unit, "value": round(float(one.values[step, unit]), 4)}
         for step in range(steps)
@@ -110,16 +122,12 @@ def panel(one: Panel, width: int, heading: Heading | None, last: bool) -> Any:
     )
     values = [-bound, 0, bound] if one.signed else [0, bound]
     legend = alt.Legend(
-        title=None, gradientLength=min(height, 60), values=values, gradientThickness=8
+        title=None, gradientLength=max(24, min(height, 60)), values=values, gradientThickness=8
     )
     base = alt.Chart(figure.rows(cells), width=width, height=height)
     drawn = base.mark_rect().encode(
         x=axis(steps, last),
-        y=alt.Y(
-            "unit:O",
-            axis=None,
-            scale=alt.Scale(domain=list(range(many)), paddingInner=0.04, paddingOuter=0),
-        ),
+        y=alt.Y("unit:O", axis=None, scale=bands(many, row)),
         color=alt.Color("value:Q", scale=scale, legend=legend),
     )
     head = alt.TitleParams(one.title, anchor="start", fontSize=11, offset=4, fontWeight="normal")

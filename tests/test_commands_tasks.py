@@ -35,3 +35,17 @@ def test_a_picture_ends_in_a_known_format(capsys, tmp_path):
 def test_an_unknown_task_has_its_nearest_spelling(capsys):
     assert main(["tasks", "addin"]) == 2
     assert "adding" in capsys.readouterr().err
+
+
+def test_show_takes_a_task_at_settings_of_its_own(capsys):
+    assert main(["show", "task=copying", "task.delay=3", "task.symbols=2"]) == 0
+    assert capsys.readouterr().out.startswith("copying, 7 steps")
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [("task.dealy=3", "delay"), ("hidden=3", "task.KEY"), ("task.delay=-3", "delay=-3")],
+)
+def test_show_refuses_a_wrong_setting_by_name(capsys, word, hint):
+    assert main(["show", "task=copying", word]) == 2
+    assert hint in capsys.readouterr().err

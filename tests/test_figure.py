@@ -1,5 +1,6 @@
 """A chart becomes an SVG and a PNG without a browser; what is absent or wrong is named."""
 
+import io
 import sys
 
 import numpy as np
@@ -20,6 +21,16 @@ def chart():
 def test_a_chart_is_written_in_the_format_of_its_ending(tmp_path, ending, magic):
     path = figure.save(chart(), tmp_path / "deep" / f"one{ending}")
     assert path.read_bytes().startswith(magic)
+
+
+def test_packing_a_png_keeps_its_pixels():
+    chart()
+    png = figure.converter().vegalite_to_png(chart().to_json())
+    packed = figure.smaller(png)
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow to read a PNG")
+    one, other = (np.asarray(image.open(io.BytesIO(data))) for data in (png, packed))
+    np.testing.assert_array_equal(one, other)
+    assert len(packed) <= len(png)
 
 
 def test_another_ending_is_refused_by_name(tmp_path):

@@ -10,7 +10,7 @@ pytest.importorskip("altair", reason="needs the extra `report`")
 
 def test_every_number_is_drawn_at_its_step_and_row():
     values = np.arange(6.0).reshape(3, 2) / 10
-    made = heatmap([Panel("one", values)], "title").to_dict()
+    made = heatmap([Panel("one", values), Panel("two", values + 1)], "title").to_dict()
     cells = made["vconcat"][0]["data"]["values"]
     assert {(c["step"], c["unit"]): c["value"] for c in cells} == {
         (step, unit): values[step, unit] for step in range(3) for unit in range(2)

@@ -45,8 +45,9 @@ ORDER = (
     "progress", "sweep", "launcher", "check", "listing", "task_listing", "report", "report.curves",
     "report.pictures", "report.data", "report.charts", "report.page", "report.write", "ledger",
     "sparkline", "inventory", "detail",
-    "commands", "commands.run", "commands.table", "commands.report", "commands.runs", "commands.show",
-    "commands.quickstart", "commands.cells", "commands.tasks", "commands.inspect",
+    "commands", "commands.run", "commands.table", "commands.report", "commands.runs", "commands.tasks",
+    "commands.show",
+    "commands.quickstart", "commands.cells", "commands.inspect",
     "commands.sync", "commands.export", "commands.check", "cli",
 )  # fmt: skip
 HEAVY = {
@@ -56,8 +57,6 @@ HEAVY = {
     "omegaconf": {"sweep", "launcher"},
     "pydantic": {"config"},
     "wandb": {"trackers.wandb", "trackers.workspace"},
-    "altair": {"figure"},
-    "vl_convert": {"figure"},
     "onnx": {"interop.onnx_graph"},
     "torch": {"interop.torch", "interop.torch_model"},
     "keras": {"interop.keras"},

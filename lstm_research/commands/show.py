@@ -3,6 +3,7 @@
 import argparse
 
 from lstm_research import store, terminal
+from lstm_research.commands import tasks
 from lstm_research.config import named
 from lstm_research.detail import drawing, parts
 from lstm_research.label import label, variant
@@ -13,7 +14,9 @@ from lstm_research.sparkline import ASCII, BARS
 
 
 def main(arguments: list[str]) -> int:
-    """Show one run: how it ended, its curves, its settings, its versions."""
+    """Show one run: how it ended, its curves, its settings; with task=NAME one example of a task."""
+    if any(word.startswith("task=") for word in arguments):
+        return tasks.show(arguments)
     parser = argparse.ArgumentParser("lstm-research show", description=main.__doc__)
     parser.add_argument("run", help="a folder, study/hash, or the start of a hash")
     parser.add_argument("--runs", default="runs", help="folder of the store (default: runs)")
