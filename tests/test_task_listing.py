@@ -28,7 +28,7 @@ def test_tokens_and_classes_are_counted():
 
 def test_a_task_without_its_data_is_listed_with_the_reason(monkeypatch):
     def absent(self):
-        raise DataError("fetch it so")
+        raise DataError("fetch it so", file="jsb.mat")
 
     monkeypatch.setattr("lstm_research.tasks.music.Music.build", absent)
     each = entry("jsb")

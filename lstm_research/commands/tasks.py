@@ -8,9 +8,9 @@ from pathlib import Path
 import yaml
 
 from lstm_research import catalogue, figure, terminal
+from lstm_research.catalogue import UnknownName
 from lstm_research.commands import FAILED, MISTAKE
 from lstm_research.example import example, text
-from lstm_research.catalogue import UnknownName
 from lstm_research.face import task
 from lstm_research.task_listing import drawing, entry
 from lstm_research.tasks.task import Task
