@@ -32,17 +32,19 @@ ORDER = (
     "stats", "label", "digits", "entry", "table", "grid", "terminal", "render", "config",
     "interop.safetensors", "face", "signature", "plan", "explain", "run", "lookup",
     "start", "local",
-    "progress", "sweep", "launcher", "check", "listing", "commands", "commands.run", "commands.table",
+    "progress", "sweep", "launcher", "space", "trials", "search", "check", "listing", "commands",
+    "commands.run", "commands.search", "commands.table",
     "commands.quickstart", "commands.cells", "commands.export", "commands.check", "cli",
 )  # fmt: skip
 HEAVY = {
-    "hydra": {"sweep", "launcher", "commands.run"},
+    "hydra": {"sweep", "launcher", "space", "commands.run"},
     "omegaconf": {"sweep", "launcher"},
     "pydantic": {"config"},
     "wandb": {"trackers.wandb"},
     "onnx": {"interop.onnx_graph"},
     "torch": {"interop.torch", "interop.torch_model"},
     "keras": {"interop.keras"},
+    "optuna": {"space", "trials", "search"},
     "safetensors": {"interop.safetensors"},
 }
 
