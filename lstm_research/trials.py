@@ -110,6 +110,7 @@ def importance(
     if len(values) < LEAST or np.ptp(values) == 0:
         return None
     flat = {key: linear(each) for key, each in space.items()}
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study()
     for drawn, value in zip(params, values, strict=True):
         scaled = {key: rescaled(space[key], drawn[key]) for key in space}
