@@ -20,6 +20,7 @@ in nats a frame at the best validation. The paper has 200 trials a variant, and 
 import argparse
 import json
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -66,16 +67,23 @@ def brief(record: store.Record) -> Record:
     }
 
 
-def save(records: list[Record], folder: Path) -> None:
-    """Write the runs, the table that they render to, and the pictures."""
+def save(records: list[Record], folder: Path, took: float = 0.0) -> None:
+    """Write the runs, the table that they render to, and the pictures; took: seconds by the clock."""
     if not records:
         return
     folder.mkdir(exist_ok=True, parents=True)
+    path = folder / "odyssey.jsonl"
+    took += read(path)[0]["took_s"] if path.is_file() else 0.0
     cores = max(record["environment"]["cores"] for record in records)
     machine = {"processor": processor(), "cores": cores}
-    around = {"baselines": {}, "importance": importance(records), "machine": machine}
+    around: dict[str, Any] = {
+        "baselines": {},
+        "importance": importance(records),
+        "machine": machine,
+    }
+    around["took_s"] = round(took, 1)
     lines = [json.dumps(each, sort_keys=True) for each in (around, *records)]
-    (folder / "odyssey.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     draw(folder)
 
 
@@ -127,7 +135,7 @@ def parsed() -> argparse.Namespace:
 
 def main() -> None:
     """Run what is missing, save, draw."""
-    options, code = parsed(), 0
+    options, code, took = parsed(), 0, 0.0
     if options.render:
         draw(options.results)
     else:
@@ -137,9 +145,10 @@ def main() -> None:
         found = known(options.runs, lines)
         missing = [spec for spec, name in zip(specs, names, strict=True) if name not in found]
         if missing and not options.save:  # a program a variant and size, whatever is missing
+            begun = time.perf_counter()
             code = launch(missing, local.Settings(options.runs, choice="rows"), "none")
-            found = known(options.runs, lines)
-        save([found[name] for name in names if name in found], options.results)
+            took, found = time.perf_counter() - begun, known(options.runs, lines)
+        save([found[name] for name in names if name in found], options.results, took)
     print((options.results / "odyssey.md").read_text(encoding="utf-8"))
     sys.exit(code)
 

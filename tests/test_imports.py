@@ -32,7 +32,7 @@ ORDER = (
     "stats", "label", "digits", "entry", "table", "grid", "terminal", "render", "config",
     "interop.safetensors", "face", "signature", "plan", "explain", "run", "lookup",
     "start", "local",
-    "progress", "sweep", "launcher", "space", "trials", "search", "check", "listing", "commands",
+    "progress", "sweep", "launcher", "parts", "space", "trials", "search", "check", "listing", "commands",
     "commands.run", "commands.search", "commands.table",
     "commands.quickstart", "commands.cells", "commands.export", "commands.check", "cli",
 )  # fmt: skip

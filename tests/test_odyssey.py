@@ -118,7 +118,7 @@ def test_a_page_renders_from_its_lines(tmp_path, monkeypatch):
 def test_a_page_of_few_runs_has_no_variance_and_no_crash(tmp_path):
     page = tables.render(
         [record("v", 0, None), record("fgr", 0, 9.0)],
-        {"importance": None, "machine": {"processor": "a processor", "cores": 2}},
+        {"importance": None, "took_s": 60.0, "machine": {"processor": "a processor", "cores": 2}},
         "title",
         "text",
     )

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from greff.draws import SIZES
-from greff.outcome import LEVEL, Group, Trial, best
+from greff.outcome import LEVEL, Group, Trial, best, gap, probability
 
 VERIFIED, SECOND = "figure or abstract of the paper", "read in a secondary source"
 HURTS = {"nfg": VERIFIED, "noaf": VERIFIED, "fgr": SECOND}
@@ -52,8 +52,7 @@ def of_variant(each: Group, hurts: bool, source: str) -> list[Claim]:
     said = f"{name} is worse on music" if hurts else f"{name} changes nothing significant on music"
     assert each.best_welch is not None and each.paired is not None
     w, p = each.best_welch, each.paired
-    top = f"Δ {w.delta:+.3f} [{w.low:+.3f}, {w.high:+.3f}], p {w.p:.3g}"
-    all_pairs = f"Δ {p.mean:+.3f} [{p.low:+.3f}, {p.high:+.3f}], {p.n} pairs"
+    top, all_pairs = f"Δ {gap(w)}, p {probability(w.p)}", f"Δ {gap(p)}, {p.n} pairs"
     return [
         Claim(f"{said}: best tenth", source, top, verdict(hurts, w.delta, w.p < LEVEL)),
         Claim(
@@ -84,8 +83,9 @@ def best_of_all(trials: Mapping[str, Sequence[Trial]]) -> Claim:
 def of_settings(trials: Mapping[str, Sequence[Trial]]) -> list[Claim]:
     """Return the claims on hidden size and input noise."""
     sizes = [size_mean(trials, hidden) for hidden in SIZES]
-    told = ", ".join(f"{hidden}: {mean:.3f}" for hidden, mean in zip(SIZES, sizes, strict=True))
-    known = [mean for mean in sizes if not math.isnan(mean)]
+    there = [pair for pair in zip(SIZES, sizes, strict=True) if not math.isnan(pair[1])]
+    told = ", ".join(f"{hidden}: {mean:.3f}" for hidden, mean in there)
+    known = [mean for _, mean in there]
     larger = Claim(
         "larger hidden layers are better",
         SECOND,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from greff.draws import VARIANTS, Draw, names
 from lstm_research.plain import digest
-from lstm_research.stats import Interval, Welch, bootstrap_interval, welch
+from lstm_research.stats import Interval, Welch, bootstrap_interval, mean_interval, welch
 
 Record = dict[str, Any]  # spec, environment and result of one run
 SHARE = 0.1
@@ -107,12 +107,28 @@ def group(
 
 
 def paired(mine: Sequence[Trial], vanilla: Sequence[Trial]) -> Interval:
-    """Return the mean difference from vanilla over the draws at which both have a number."""
+    """Return the mean difference from vanilla over the draws at which both have a number.
+
+    Its interval is of the bootstrap, and Student's under ten pairs, where that is too narrow.
+    """
     theirs: Mapping[Draw, float] = {t.draw: t.test for t in vanilla if t.test is not None}
     pairs = [t.test - theirs[t.draw] for t in mine if t.test is not None and t.draw in theirs]
-    return bootstrap_interval(pairs)
+    return (bootstrap_interval if len(pairs) >= 10 else mean_interval)(pairs)
 
 
 def differs(found: Group) -> bool:
     """Say whether the best tenth differs significantly from that of vanilla, as the paper asks."""
     return found.best_welch is not None and found.best_welch.p < LEVEL
+
+
+def gap(found: Welch | Interval) -> str:
+    """Write a difference with its interval, where it has one."""
+    delta = found.delta if isinstance(found, Welch) else found.mean
+    if math.isnan(found.low):
+        return f"{delta:+.3f}"
+    return f"{delta:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+
+
+def probability(p: float) -> str:
+    """Write a p value, or that there is none."""
+    return "none" if math.isnan(p) else f"{p:.3g}"

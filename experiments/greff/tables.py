@@ -7,7 +7,7 @@ import numpy as np
 
 from greff.claims import claims
 from greff.draws import VARIANTS
-from greff.outcome import Group, Record, by_variant, differs, groups
+from greff.outcome import Group, Record, by_variant, differs, gap, groups, probability
 from lstm_research.stats import holm
 
 
@@ -41,8 +41,7 @@ def render(records: Sequence[Record], around: Mapping[str, Any], title: str, tex
 def cost(records: Sequence[Record], around: Mapping[str, Any]) -> str:
     """Return what it cost, where and with what it was run."""
     results = [record["result"] for record in records]
-    steps = sum(each["steps"] * (each["step_ms"] or 0.0) for each in results) / 6e4
-    compiling = sum(each["compile_s"] or 0.0 for each in results) / 60
+    steps = sum(each["steps"] * (each["step_ms"] or 0.0) for each in results) / 1e3
     bad = sum(each["status"] == "diverged" for each in results)
     environments = [record["environment"] for record in records]
     commits = sorted(
@@ -51,9 +50,9 @@ def cost(records: Sequence[Record], around: Mapping[str, Any]) -> str:
     versions = environments[0]["versions"]
     told = ", ".join(f"{name} {versions[name]}" for name in ("jax", "flax", "optax", "python"))
     return (
-        f"{len(records)} runs, {bad} diverged; {60 * steps:,.0f} core-seconds of training steps, "
-        f"{60 * compiling:,.0f} s of compiling; {around['machine']['processor']}, "
-        f"{around['machine']['cores']} cores; "
+        f"{len(records)} runs, {bad} diverged; {steps:,.0f} core-seconds of training steps, "
+        f"{around['took_s'] / 60:.0f} minutes by the clock with compiling and evaluation; "
+        f"{around['machine']['processor']}, {around['machine']['cores']} cores; "
         f"commit {', '.join(commits)} (+: with changes), {told}."
     )
 
@@ -73,11 +72,11 @@ def top(found: Sequence[Group]) -> list[str]:
             lines.append(f"| {each.variant.upper()} | {sizes(each)} | 0 | | | | | | |")
             continue
         w = each.best_welch
-        gap = f"{w.delta:+.3f} [{w.low:+.3f}, {w.high:+.3f}] | {w.p:.3g}" if w else "|"
+        apart = f"{gap(w)} | {probability(w.p)}" if w else "|"
         said = f"{raised[each.variant]:.3g}" if each.variant in raised else ""
         lines.append(
             f"| {each.variant.upper()}, {VARIANTS[each.variant]} | {sizes(each)} | {len(each.best)} "
-            f"| {min(each.best):.3f} | {np.mean(each.best):.3f} | {gap} | {said} "
+            f"| {min(each.best):.3f} | {np.mean(each.best):.3f} | {apart} | {said} "
             f"| {'yes' if differs(each) else ''} |"
         )
     return lines
@@ -97,9 +96,9 @@ def everything(found: Sequence[Group]) -> list[str]:
             continue
         quartiles = " · ".join(f"{q:.2f}" for q in np.percentile(each.every, (25, 50, 75)))
         p, w = each.paired, each.all_welch
-        pairs = f"{p.mean:+.3f} [{p.low:+.3f}, {p.high:+.3f}] | {p.n}" if p else "|"
+        pairs = f"{gap(p)} | {p.n}" if p else "|"
         lines.append(
-            f"{name}| {quartiles} | {np.mean(each.every):.3f} | {f'{w.p:.3g}' if w else ''} | {pairs} |"
+            f"{name}| {quartiles} | {np.mean(each.every):.3f} | {probability(w.p) if w else ''} | {pairs} |"
         )
     return lines
 
