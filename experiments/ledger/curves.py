@@ -1,0 +1,72 @@
+"""A picture of curves with bands: a panel a task, a colour a cell."""
+
+import importlib.util
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+WIDE = 3  # panels side by side
+
+
+class Point(NamedTuple):
+    """A bin, both ends inclusive, and what the seeds reached in it."""
+
+    low: int
+    high: int
+    mean: float
+    least: float
+    most: float
+
+
+class Curve(NamedTuple):
+    """A cell on a task; trained: longest length or lag of training; chance: without memory."""
+
+    task: str
+    cell: str
+    metric: str
+    axis: str
+    trained: int | None
+    chance: float | None
+    points: tuple[Point, ...]
+
+
+def draw(curves: Sequence[Curve], path: Path) -> Path | None:
+    """Draw the curves as a PNG; return None where altair or vl-convert is absent."""
+    if not all(importlib.util.find_spec(name) for name in ("altair", "vl_convert")):
+        return None
+    import altair  # pyright: ignore[reportMissingImports]
+
+    groups = itertools.groupby(curves, key=lambda curve: curve.task)
+    names = list(dict.fromkeys(curve.cell for curve in curves))
+    panels = [panel(list(group), names) for _, group in groups]
+    chart = altair.concat(*panels, columns=WIDE).configure_view(stroke=None)
+    chart.configure_legend(labelFontSize=12, title=None).save(str(path), scale_factor=1.5)
+    return path
+
+
+def panel(group: Sequence[Curve], names: Sequence[str]) -> Any:
+    """Return the chart of one task: bands from the least to the most, means, chance, trained."""
+    import altair  # pyright: ignore[reportMissingImports]
+
+    first = group[0]
+    values = [
+        {"cell": curve.cell, "at": (point.low + point.high) / 2, **point._asdict()}
+        for curve in group
+        for point in curve.points
+    ]
+    base = altair.Chart(altair.Data(values=values), title=first.task, width=260, height=180)
+    x = altair.X("at:Q", title=first.axis, axis=altair.Axis(tickCount=6))
+    colour = altair.Color("cell:N", scale=altair.Scale(domain=list(names)), sort=list(names))
+    band = base.mark_area(opacity=0.15).encode(x, altair.Y("least:Q"), altair.Y2("most:Q"), colour)
+    mean = base.mark_line(point={"size": 18}, strokeWidth=1.5).encode(
+        x, altair.Y("mean:Q", title=first.metric, scale=altair.Scale(zero=False)), colour
+    )
+    layers = [band, mean]
+    for mark, value in (("y", first.chance), ("x", first.trained)):
+        if value is not None:
+            at = altair.Chart(altair.Data(values=[{mark: value}]))
+            layers.append(
+                at.mark_rule(strokeDash=[4, 4], color="grey").encode(**{mark: f"{mark}:Q"})
+            )
+    return altair.layer(*layers)

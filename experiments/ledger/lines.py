@@ -1,0 +1,59 @@
+"""The runs of an experiment as lines of JSON: from the store, committed, and never run a second time."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from race.machine import processor
+
+from lstm_research import launcher, local, store, sweep
+from lstm_research.config import RunSpec
+
+Line = dict[str, Any]  # row, setting, spec, environment, processor and result of one run
+ENDED = ("finished", "solved", "diverged")
+
+
+def key(spec: RunSpec) -> str:
+    """Return the name of a run, that of its folder."""
+    return store.spec_hash(spec.resolved())
+
+
+def specs(settings: Mapping[str, Any], study: str, seeds: int) -> list[RunSpec]:
+    """Return the runs of a setting, a seed each."""
+    words = [f"{name}={value}" for name, value in settings.items()]
+    return sweep.specs([*words, f"study={study}", f"seed=range({seeds})"], sweep=True)
+
+
+def read(path: Path) -> list[Line]:
+    """Return the lines of a file; none where there is no file."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return [json.loads(each) for each in text.splitlines()]
+
+
+def write(path: Path, lines: Iterable[Line]) -> None:
+    """Write lines to a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(each, sort_keys=True) + "\n" for each in lines)
+    path.write_text(text, encoding="utf-8")
+
+
+def known(path: Path | None, root: Path, study: str) -> dict[str, Line]:
+    """Return the runs of a file and those that ended in the store, by name; the file's come first."""
+    found = {store.spec_hash(each["spec"]): each for each in (read(path) if path else [])}
+    for record in store.load_runs(root / study) if (root / study).is_dir() else []:
+        if record.status in ENDED:
+            fields = {name: getattr(record, name) for name in ("spec", "environment", "result")}
+            found.setdefault(store.spec_hash(record.spec), fields | {"processor": processor()})
+    return found
+
+
+def launch(wanted: Sequence[RunSpec], root: Path) -> list[str]:
+    """Run what is wanted, packed, into the store; return a line for each run that failed."""
+    outcomes = launcher.launch(wanted, local.Settings(root), "none")
+    pairs = zip(wanted, outcomes, strict=True)
+    return [
+        f"{launcher.title(spec)}: {outcome.error or outcome.status} ({outcome.path})"
+        for spec, outcome in pairs
+        if outcome is not None and outcome.status not in ENDED
+    ]
