@@ -28,6 +28,9 @@ from ledger import lines, told
 from ledger.curves import Curve, Point, draw
 from ledger.lines import Line
 
+from lstm_research.commands.run import launch
+from lstm_research.local import Settings
+
 RESULTS = Path(__file__).parent / "results"
 LINES = RESULTS / "lengths.jsonl"
 SEEDS = 3
@@ -164,24 +167,25 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", nargs="+", choices=tuple(TASKS), help="only these tasks")
-    parser.add_argument("--render", action="store_true", help="write table and picture, run nothing")
+    parser.add_argument(
+        "--render", action="store_true", help="write table and picture, run nothing"
+    )
     parser.add_argument("--runs", default="runs", help="folder of the store (default: runs)")
     options = parser.parse_args()
-    failed: list[str] = []
+    code = 0
     if not options.render:
         root, pairs = Path(options.runs), itertools.product(TASKS, CELLS)
         wanted = {pair: lines.specs(setting(*pair), "lengths", SEEDS) for pair in pairs}
         asked = [s for pair in wanted if pair[0] in (options.only or TASKS) for s in wanted[pair]]
         known = lines.known(LINES, root, "lengths")
         if missing := [spec for spec in asked if lines.key(spec) not in known]:
-            failed = lines.launch(missing, root)
+            code = launch(missing, Settings(root), "none")
         lines.write(LINES, gathered(wanted, lines.known(LINES, root, "lengths")))
     LINES.with_suffix(".md").write_text(rendered(LINES), encoding="utf-8")
     if draw(list(curves(lines.read(LINES))), LINES.with_suffix(".png")) is None:
         print("no picture: pip install -e '.[figures]'", file=sys.stderr)
     print(LINES.with_suffix(".md").read_text(encoding="utf-8"))
-    print(*failed, sep="\n", file=sys.stderr)
-    return 1 if failed else 0
+    return code
 
 
 if __name__ == "__main__":

@@ -29,6 +29,9 @@ from typing import Any
 from ledger import lines, told
 from ledger.lines import Line
 
+from lstm_research.commands.run import launch
+from lstm_research.local import Settings
+
 RESULTS = Path(__file__).parent / "results"
 LINES = RESULTS / "solve.jsonl"
 SEEDS = 5
@@ -142,7 +145,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", metavar="ROW", help="only these rows")
     parser.add_argument("--subset", action="store_true", help="only the fast rows")
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"how many (default: {SEEDS})")
-    parser.add_argument("--check", action="store_true", help="run again, exit 1 where a row is lost")
+    parser.add_argument(
+        "--check", action="store_true", help="run again, exit 1 where a row is lost"
+    )
     parser.add_argument("--render", action="store_true", help="write the table again, run nothing")
     parser.add_argument("--runs", default="runs", help="folder of the store (default: runs)")
     options = parser.parse_args()
@@ -159,12 +164,12 @@ def check(options: argparse.Namespace) -> int:
     """Run what was asked for in an empty store, say what was lost, and return the exit code."""
     wanted = {name: lines.specs(setting(name), "solve", options.seeds) for name in options.asked}
     with tempfile.TemporaryDirectory() as place:
-        failed = lines.launch([*itertools.chain(*wanted.values())], Path(place))
+        code = launch([*itertools.chain(*wanted.values())], Settings(Path(place)), "none")
         now = gathered(wanted, lines.known(None, Path(place), "solve"))
     gone = lost(lines.read(LINES), now, options.asked)
-    print(*failed, *gone, sep="\n", file=sys.stderr)
+    print(*gone, sep="\n", file=sys.stderr)
     print(f"{len(wanted) - len(gone)} of {len(wanted)} rows as {LINES.name} has them, or better")
-    return 1 if gone or failed else 0
+    return 1 if gone else code
 
 
 def main() -> int:
@@ -172,19 +177,18 @@ def main() -> int:
     options = arguments()
     if options.check:
         return check(options)
-    failed: list[str] = []
+    code = 0
     if not options.render:
         root = Path(options.runs)
         wanted = {name: lines.specs(setting(name), "solve", SEEDS) for name in SETTINGS}
         asked = [spec for name in options.asked for spec in wanted[name][: options.seeds]]
         known = lines.known(LINES, root, "solve")
         if missing := [spec for spec in asked if lines.key(spec) not in known]:
-            failed = lines.launch(missing, root)
+            code = launch(missing, Settings(root), "none")
         lines.write(LINES, gathered(wanted, lines.known(LINES, root, "solve")))
     LINES.with_suffix(".md").write_text(rendered(LINES), encoding="utf-8")
     print(LINES.with_suffix(".md").read_text(encoding="utf-8"))
-    print(*failed, sep="\n", file=sys.stderr)
-    return 1 if failed else 0
+    return code
 
 
 if __name__ == "__main__":

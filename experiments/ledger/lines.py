@@ -1,13 +1,13 @@
 """The runs of an experiment as lines of JSON: from the store, committed, and never run a second time."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from race.machine import processor
 
-from lstm_research import launcher, local, store, sweep
+from lstm_research import store, sweep
 from lstm_research.config import RunSpec
 
 Line = dict[str, Any]  # row, setting, spec, environment, processor and result of one run
@@ -46,14 +46,3 @@ def known(path: Path | None, root: Path, study: str) -> dict[str, Line]:
             fields = {name: getattr(record, name) for name in ("spec", "environment", "result")}
             found.setdefault(store.spec_hash(record.spec), fields | {"processor": processor()})
     return found
-
-
-def launch(wanted: Sequence[RunSpec], root: Path) -> list[str]:
-    """Run what is wanted, packed, into the store; return a line for each run that failed."""
-    outcomes = launcher.launch(wanted, local.Settings(root), "none")
-    pairs = zip(wanted, outcomes, strict=True)
-    return [
-        f"{launcher.title(spec)}: {outcome.error or outcome.status} ({outcome.path})"
-        for spec, outcome in pairs
-        if outcome is not None and outcome.status not in ENDED
-    ]

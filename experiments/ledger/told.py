@@ -29,5 +29,7 @@ def origin(lines: Sequence[dict[str, Any]]) -> str:
         {f"{each['commit']}"[:10] + (" with changes" if each["dirty"] else "") for each in around}
     )
     versions = sorted({f"jax {each['versions']['jax']}" for each in around})
-    machines = sorted({f"{line['processor']}, {line['environment']['cores']} cores" for line in lines})
+    machines = sorted(
+        {f"{line['processor']}, {line['environment']['cores']} cores" for line in lines}
+    )
     return f"{'; '.join(machines)}; {', '.join(versions)}; commit {', '.join(commits)}"
