@@ -1,22 +1,23 @@
 """How far does a cell remember: accuracy against length and lag, cell by cell?
 
-    python experiments/lengths.py                 run what is missing, write results/lengths.md, .jsonl, .png
+    python experiments/lengths.py                 run what is missing, write lengths.md, .jsonl, pictures
     python experiments/lengths.py --only parity   these tasks
-    python experiments/lengths.py --render        write table and picture again, run nothing
+    python experiments/lengths.py --render        write table and pictures again, run nothing
 
 Runs that are in lengths.jsonl or in the store are not run again, so it may be stopped at any moment.
-The picture needs altair and vl-convert: pip install -e '.[figures]'.
+The pictures need altair and vl-convert: pip install -e '.[figures]'.
 
 One layer, Adam, gradient norm clipped at 1, every cell at the same width, rate and number of sequences,
 which are those of its task and were chosen for the LSTM alone: the curves compare cells as they come, not
 cells at their best. Training never stops early; the weights tested are those of the best validation. A
 point is the metric over all test predictions whose length or lag falls into its bin: the mean of the
-seeds, and in the picture a band from the worst to the best of them. Where a length of training is given,
+seeds, and in the pictures a band from the worst to the best of them. Where a length of training is given,
 the vertical line marks it and what lies to its right was never trained on.
 """
 
 import argparse
 import itertools
+import math
 import re
 import statistics
 import sys
@@ -74,7 +75,7 @@ def setting(task: str, cell: str) -> dict[str, Any]:
 
 
 def brief(line: Line) -> Line:
-    """Return a line without what neither table nor picture needs, so that the file stays small."""
+    """Return a line without what neither table nor pictures need, so that the file stays small."""
     kept = ("status", "steps", "best_step", "metric", "goal", "chance", "parameters", "step_ms",
             "train_s", "compile_s")  # fmt: skip
     test = line["result"]["metrics"].get("test", {})
@@ -99,7 +100,7 @@ def bins(line: Line) -> dict[str, tuple[int, int]]:
     return {
         name: (int(match["low"]), int(match["high"] or match["low"]))
         for name, match in found.items()
-        if match is not None and line["result"]["test"][name] == line["result"]["test"][name]
+        if match is not None and math.isfinite(line["result"]["test"][name])
     }
 
 
@@ -135,7 +136,6 @@ def rendered(path: Path) -> str:
         text[-1].strip(),
         f"Every setting begins with `{base}`. {len(found)} runs, {bad} of them diverged; {cost:.0f} "
         f"core-minutes of training and compiling; {told.origin(found)}.",
-        "![curves](lengths.png)",
     ]
     for task, group in itertools.groupby(curves(found), key=lambda curve: curve.task):
         own = next(line for line in found if line["task"] == task)
@@ -158,7 +158,8 @@ def table(group: Sequence[Curve], own: str, seeds: int) -> list[str]:
         values = {(point.low, point.high): f"{point.mean:.3g}" for point in curve.points}
         row = [values.get((point.low, point.high), "") for point in first.points]
         body.append(f"| {curve.cell} | " + " | ".join(row) + " |")
-    return [f"## {first.task}", f"`{own}`{trained}{chance}; {seeds} seeds.", "\n".join(body)]
+    said = f"`{own}`{trained}{chance}; {seeds} seeds."
+    return [f"## {first.task}", said, "\n".join(body), f"![{first.task}](lengths/{first.task}.png)"]
 
 
 def main() -> int:
@@ -168,7 +169,7 @@ def main() -> int:
     )
     parser.add_argument("--only", nargs="+", choices=tuple(TASKS), help="only these tasks")
     parser.add_argument(
-        "--render", action="store_true", help="write table and picture, run nothing"
+        "--render", action="store_true", help="write table and pictures, run nothing"
     )
     parser.add_argument("--runs", default="runs", help="folder of the store (default: runs)")
     options = parser.parse_args()
@@ -182,8 +183,8 @@ def main() -> int:
             code = launch(missing, Settings(root), "none")
         lines.write(LINES, gathered(wanted, lines.known(LINES, root, "lengths")))
     LINES.with_suffix(".md").write_text(rendered(LINES), encoding="utf-8")
-    if draw(list(curves(lines.read(LINES))), LINES.with_suffix(".png")) is None:
-        print("no picture: pip install -e '.[figures]'", file=sys.stderr)
+    if not draw(list(curves(lines.read(LINES))), LINES.with_suffix("")):
+        print("no pictures: pip install -e '.[figures]'", file=sys.stderr)
     print(LINES.with_suffix(".md").read_text(encoding="utf-8"))
     return code
 

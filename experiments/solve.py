@@ -44,8 +44,19 @@ BASE = {
 }
 SETTINGS = {
     "adding": "network.hidden=64 budget.steps=2000",
+    "adding1997": "cell.chrono=100 network.hidden=64 optimizer.schedule=cosine budget.steps=3000",
+    "copying": "task.delay=20 task.symbols=5 cell.chrono=30 network.hidden=64 budget.steps=3000",
+    "copying_tcn": "task.delay=20 task.symbols=5 cell.chrono=30 network.hidden=64 budget.steps=3000",
+    "temporal_order_6a": "cell.chrono=100 network.hidden=16 budget.steps=1500",
+    "temporal_order_6b": "cell.chrono=100 network.hidden=32 budget.steps=2000",
+    "reber": "budget.steps=1500",
+    "reber1997": "budget.steps=1500",
+    "parity": "task.answer=step budget.batch=64 budget.steps=2000",
+    "parity_deletang": "budget.batch=64 budget.steps=2000",
+    "jsb": "network.hidden=64 optimizer.rate=0.003 budget.batch=16 budget.steps=600",
+    "nottingham": "network.hidden=64 optimizer.rate=0.003 budget.batch=16 budget.steps=600",
 }
-SUBSET = ("adding",)
+SUBSET = ("reber", "parity_deletang", "temporal_order_6a")
 
 
 def setting(row: str) -> dict[str, Any]:

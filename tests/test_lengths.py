@@ -30,8 +30,9 @@ def test_seeds_become_a_mean_and_a_band_in_every_bin():
 
 
 def test_the_table_has_a_row_a_cell_and_a_column_a_bin():
-    title, said, body = lengths.table([*lengths.curves(FOUND)], "task.length=4", 2)
+    title, said, body, picture = lengths.table([*lengths.curves(FOUND)], "task.length=4", 2)
     assert title == "## parity" and "trained up to 4; chance 0.5; 2 seeds" in said
+    assert picture == "![parity](lengths/parity.png)"
     assert body.splitlines()[0] == "| accuracy at length | 1-4 | 5 |"
     assert body.splitlines()[2:] == ["| LSTM | 0.9 | 0.6 |", "| GRU | 0.9 |  |"]
 
@@ -56,8 +57,8 @@ def test_every_task_and_cell_of_the_curves_exists():
     reason="the picture needs altair and vl-convert: pip install -e '.[figures]'",
 )
 def test_the_picture_is_a_small_png(tmp_path):
-    path = draw([*lengths.curves(FOUND)], tmp_path / "lengths.png")
-    assert path is not None
+    (path,) = draw([*lengths.curves(FOUND)], tmp_path / "lengths")
+    assert path == tmp_path / "lengths/parity.png"
     drawn = path.read_bytes()
     assert drawn.startswith(b"\x89PNG") and len(drawn) < 300_000
 
@@ -65,4 +66,4 @@ def test_the_picture_is_a_small_png(tmp_path):
 def test_no_picture_is_drawn_without_altair(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     curve = Curve("parity", "LSTM", "accuracy", "length", None, None, ())
-    assert draw([curve], tmp_path / "none.png") is None
+    assert draw([curve], tmp_path) == []

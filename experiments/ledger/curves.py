@@ -1,12 +1,10 @@
-"""A picture of curves with bands: a panel a task, a colour a cell."""
+"""Pictures of curves with bands: one a task, a colour a cell."""
 
 import importlib.util
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-
-WIDE = 3  # panels side by side
 
 
 class Point(NamedTuple):
@@ -31,18 +29,17 @@ class Curve(NamedTuple):
     points: tuple[Point, ...]
 
 
-def draw(curves: Sequence[Curve], path: Path) -> Path | None:
-    """Draw the curves as a PNG; return None where altair or vl-convert is absent."""
+def draw(curves: Sequence[Curve], folder: Path) -> list[Path]:
+    """Draw a PNG a task, and return them; none where altair or vl-convert is absent."""
     if not all(importlib.util.find_spec(name) for name in ("altair", "vl_convert")):
-        return None
-    import altair  # pyright: ignore[reportMissingImports]
-
-    groups = itertools.groupby(curves, key=lambda curve: curve.task)
-    names = list(dict.fromkeys(curve.cell for curve in curves))
-    panels = [panel(list(group), names) for _, group in groups]
-    chart = altair.concat(*panels, columns=WIDE).configure_view(stroke=None)
-    chart.configure_legend(labelFontSize=12, title=None).save(str(path), scale_factor=1.5)
-    return path
+        return []
+    folder.mkdir(parents=True, exist_ok=True)
+    names, paths = list(dict.fromkeys(curve.cell for curve in curves)), []
+    for task, group in itertools.groupby(curves, key=lambda curve: curve.task):
+        paths.append(folder / f"{task}.png")
+        chart = panel(list(group), names).configure_view(stroke=None)
+        chart.configure_legend(labelFontSize=12, title=None).save(str(paths[-1]))
+    return paths
 
 
 def panel(group: Sequence[Curve], names: Sequence[str]) -> Any:
@@ -55,9 +52,14 @@ def panel(group: Sequence[Curve], names: Sequence[str]) -> Any:
         for curve in group
         for point in curve.points
     ]
-    base = altair.Chart(altair.Data(values=values), title=first.task, width=260, height=180)
+    base = altair.Chart(altair.Data(values=values), title=first.task, width=420, height=250)
     x = altair.X("at:Q", title=first.axis, axis=altair.Axis(tickCount=6))
-    colour = altair.Color("cell:N", scale=altair.Scale(domain=list(names)), sort=list(names))
+    colour = altair.Color(
+        "cell:N",
+        scale=altair.Scale(domain=list(names)),
+        sort=list(names),
+        legend=altair.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3),
+    )
     band = base.mark_area(opacity=0.15).encode(x, altair.Y("least:Q"), altair.Y2("most:Q"), colour)
     mean = base.mark_line(point={"size": 18}, strokeWidth=1.5).encode(
         x, altair.Y("mean:Q", title=first.metric, scale=altair.Scale(zero=False)), colour

@@ -1,6 +1,5 @@
 """The runs of an experiment as lines of JSON: from the store, committed, and never run a second time."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from race.machine import processor
 
 from lstm_research import store, sweep
 from lstm_research.config import RunSpec
+from lstm_research.plain import decode, encode
 
 Line = dict[str, Any]  # row, setting, spec, environment, processor and result of one run
 ENDED = ("finished", "solved", "diverged")
@@ -28,13 +28,13 @@ def specs(settings: Mapping[str, Any], study: str, seeds: int) -> list[RunSpec]:
 def read(path: Path) -> list[Line]:
     """Return the lines of a file; none where there is no file."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return [json.loads(each) for each in text.splitlines()]
+    return [decode(each) for each in text.splitlines()]
 
 
 def write(path: Path, lines: Iterable[Line]) -> None:
     """Write lines to a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = "".join(json.dumps(each, sort_keys=True) + "\n" for each in lines)
+    text = "".join(encode(each) + "\n" for each in lines)
     path.write_text(text, encoding="utf-8")
 
 
