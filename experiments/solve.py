@@ -3,8 +3,8 @@
     python experiments/solve.py                   run what is missing, write results/solve.md and .jsonl
     python experiments/solve.py --only reber adding          these rows
     python experiments/solve.py --subset --seeds 2           the fast rows, the first two seeds
-    python experiments/solve.py --check [--subset]           run all again, write nothing; exit 1 and name
-                                                             the rows solved before that are no longer
+    python experiments/solve.py --check [--subset]           run what was solved again, write nothing;
+                                                             exit 1 and name the rows no longer solved
     python experiments/solve.py --render                     write solve.md again, run nothing
 
 Runs that are in solve.jsonl or in the store are not run again, so it may be stopped at any moment;
@@ -172,14 +172,20 @@ def arguments() -> argparse.Namespace:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Run what was asked for in an empty store, say what was lost, and return the exit code."""
-    wanted = {name: lines.specs(setting(name), "solve", options.seeds) for name in options.asked}
+    """Run what was solved before in an empty store, say what was lost, and return the exit code."""
+    before = lines.read(LINES)
+    held = [name for name, group in rows(before).items() if solved(group)]
+    asked = [name for name in options.asked if name in held]
+    if not asked:
+        print(f"{LINES.name} has no solved row of those asked for", file=sys.stderr)
+        return 1
+    wanted = {name: lines.specs(setting(name), "solve", options.seeds) for name in asked}
     with tempfile.TemporaryDirectory() as place:
         code = launch([*itertools.chain(*wanted.values())], Settings(Path(place)), "none")
         now = gathered(wanted, lines.known(None, Path(place), "solve"))
-    gone = lost(lines.read(LINES), now, options.asked)
-    print(*gone, sep="\n", file=sys.stderr)
-    print(f"{len(wanted) - len(gone)} of {len(wanted)} rows as {LINES.name} has them, or better")
+    gone = lost(before, now, asked)
+    print("".join(f"{each}\n" for each in gone), end="", file=sys.stderr)
+    print(f"{len(asked) - len(gone)} of the {len(asked)} rows that were solved before are solved")
     return 1 if gone else code
 
 

@@ -1,6 +1,5 @@
 """The record of what an LSTM solves: settings are tasks that exist, and a row that is lost is named."""
 
-import json
 import sys
 
 import pytest
@@ -84,8 +83,9 @@ def test_runs_are_kept_not_run_twice_and_checked(tmp_path, monkeypatch, inline, 
     monkeypatch.setattr(solve, "SETTINGS", {"adding": TINY})
     monkeypatch.setattr(solve, "LINES", tmp_path / "solve.jsonl")
     monkeypatch.setattr(sys, "argv", ["solve.py", "--check", "--seeds", "1"])
-    assert solve.main() == 0  # was not solved before, is not now
+    assert solve.main() == 1
+    assert "no solved row of those asked for" in capsys.readouterr().err
     kept["result"]["status"] = "solved"
-    solve.LINES.write_text(json.dumps(kept) + "\n")
+    lines.write(solve.LINES, [kept])
     assert solve.main() == 1
     assert "no longer solved: adding: 0 of 1 seeds" in capsys.readouterr().err
