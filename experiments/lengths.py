@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ledger import lines, told
-from ledger.curves import Curve, Point, draw
+from ledger.curves import Curve, Point, draw, picture
 from ledger.lines import Line
 
 from lstm_research.commands.run import launch
@@ -159,7 +159,8 @@ def table(group: Sequence[Curve], own: str, seeds: int) -> list[str]:
         row = [values.get((point.low, point.high), "") for point in first.points]
         body.append(f"| {curve.cell} | " + " | ".join(row) + " |")
     said = f"`{own}`{trained}{chance}; {seeds} seeds."
-    return [f"## {first.task}", said, "\n".join(body), f"![{first.task}](lengths/{first.task}.png)"]
+    shown = f"![{first.task}](lengths/{picture(first.task)})"
+    return [f"## {first.task}", said, "\n".join(body), shown]
 
 
 def main() -> int:

@@ -36,10 +36,15 @@ def draw(curves: Sequence[Curve], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     names, paths = list(dict.fromkeys(curve.cell for curve in curves)), []
     for task, group in itertools.groupby(curves, key=lambda curve: curve.task):
-        paths.append(folder / f"{task}.png")
+        paths.append(folder / picture(task))
         chart = panel(list(group), names).configure_view(stroke=None)
         chart.configure_legend(labelFontSize=12, title=None).save(str(paths[-1]))
     return paths
+
+
+def picture(task: str) -> str:
+    """Return the file name of a task's picture; a name of a paper, `paper/name`, makes no folder."""
+    return f"{task.replace('/', '-')}.png"
 
 
 def panel(group: Sequence[Curve], names: Sequence[str]) -> Any:
