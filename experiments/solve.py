@@ -44,7 +44,7 @@ BASE = {
 }
 SETTINGS = {
     "adding": "network.hidden=64 budget.steps=2000",
-    "adding1997": "cell.chrono=100 network.hidden=64 optimizer.schedule=cosine budget.steps=3000",
+    "adding1997": "cell.chrono=100 optimizer.schedule=cosine budget.steps=3000",
     "copying": "task.delay=20 task.symbols=5 cell.chrono=30 network.hidden=64 budget.steps=3000",
     "copying_tcn": "task.delay=20 task.symbols=5 cell.chrono=30 network.hidden=64 budget.steps=3000",
     "temporal_order_6a": "cell.chrono=100 network.hidden=16 budget.steps=1500",
