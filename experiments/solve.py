@@ -56,6 +56,10 @@ SETTINGS = {
     "jsb": "network.hidden=64 optimizer.rate=0.003 budget.batch=16 budget.steps=600",
     "nottingham": "network.hidden=64 optimizer.rate=0.003 budget.batch=16 budget.steps=600",
 }
+LEFT_OUT = {
+    "muse": "brought by the user",
+    "piano": "brought by the user",
+}
 SUBSET = ("reber", "parity_deletang", "temporal_order_6a")
 
 
@@ -119,6 +123,7 @@ def rendered(path: Path) -> str:
     head = [
         f"# {text[0]}",
         text[-1].strip(),
+        f"Left out: {', '.join(f'{name} ({why})' for name, why in LEFT_OUT.items())}.",
         f"Every setting begins with `{base}`. {len(found)} runs, {cost:.0f} core-minutes of training "
         f"and compiling; {told.origin(found)}.",
     ]
