@@ -96,12 +96,11 @@ def rendered(path: Path) -> str:
     share = {line["row"]: line["draw_s"] / line["step_s"] for line in found}
     over = [f"{row} ({100 * part:.0f} %)" for row, part in share.items() if part > AIM]
     missed = f"; above it: {', '.join(over)}" if over else ""
-    loads = told.spread([line["load"] for line in found if line["load"] is not None], 2)
     head = [
         f"# {text[0]}",
         text[-1].strip(),
         f"{len(found) - len(over)} of {len(found)} rows are at or under {AIM:.0%}{missed}. "
-        f"{told.origin(found)}; load average {loads}.",
+        f"{told.origin(found)}.",
     ]
     table = [
         "| task | batch | sequences a second | batch, µs | training step, ms | share |",

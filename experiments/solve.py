@@ -14,7 +14,8 @@ is what stands in its line, beside `BASE`. `lstm-research run task=ROW SETTING` 
 Solved: the task's own success, met on validation, or, where a task sets none, a test metric better than
 chance. A row is solved where more than half of its seeds are. Steps, sequences and seconds are those of
 the seeds that solved it, up to the validation that said so: median, and the range in brackets. Seconds
-are those of training on one core; two runs share the two cores; compiling and validating come on top.
+are those of training on one core; two runs share the two cores; compiling and validating come on top. A
+load average well above 2 says that others used the cores too and that the seconds are too many.
 Reached is the test metric of every seed, chance what is reached without memory.
 """
 

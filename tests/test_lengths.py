@@ -15,7 +15,7 @@ def line(cell, seed, near, far, task="parity"):
     result |= {"compile_s": 0.5, "status": "finished"}
     around = {"commit": "c" * 40, "dirty": False, "versions": {"jax": "1"}, "cores": 2}
     told = {"task": task, "cell": cell, "trained": 4, "setting": "task.length=4"}
-    told |= {"environment": around, "processor": "P"}
+    told |= {"environment": around, "processor": "P", "load": 2.0}
     return told | {"spec": {"seed": seed}, "result": result}
 
 

@@ -18,7 +18,13 @@ def line(row="adding", status="solved", success=("mse",), reached=0.5, goal="min
     result |= {"train_s": 1.0 + seed, "compile_s": 0.0}
     around = {"commit": "c" * 40, "dirty": False, "versions": {"jax": "1"}, "cores": 2}
     spec = {"seed": seed, "budget": {"batch": 32}}
-    told = {"row": row, "setting": "network.hidden=8", "processor": "P", "environment": around}
+    told = {
+        "row": row,
+        "setting": "network.hidden=8",
+        "processor": "P",
+        "load": 2.0,
+        "environment": around,
+    }
     return told | {"spec": spec, "result": result}
 
 

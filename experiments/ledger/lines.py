@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from race.machine import processor
+from race.machine import load, processor
 
 from lstm_research import store, sweep
 from lstm_research.config import RunSpec
 from lstm_research.plain import decode, encode
 
-Line = dict[str, Any]  # row, setting, spec, environment, processor and result of one run
+Line = dict[str, Any]  # row, setting, spec, environment, result, processor and its load when kept
 ENDED = ("finished", "solved", "diverged")
 
 
@@ -44,5 +44,6 @@ def known(path: Path | None, root: Path, study: str) -> dict[str, Line]:
     for record in store.load_runs(root / study) if (root / study).is_dir() else []:
         if record.status in ENDED:
             fields = {name: getattr(record, name) for name in ("spec", "environment", "result")}
-            found.setdefault(store.spec_hash(record.spec), fields | {"processor": processor()})
+            place = {"processor": processor(), "load": load()}
+            found.setdefault(store.spec_hash(record.spec), fields | place)
     return found

@@ -23,7 +23,7 @@ def short(value: float, digits: int = 3) -> str:
 
 
 def origin(lines: Sequence[dict[str, Any]]) -> str:
-    """Name processors, versions and commits behind lines."""
+    """Name processors, how busy they were, versions and commits behind lines."""
     around = [line["environment"] for line in lines]
     commits = sorted(
         {f"{each['commit']}"[:10] + (" with changes" if each["dirty"] else "") for each in around}
@@ -32,4 +32,8 @@ def origin(lines: Sequence[dict[str, Any]]) -> str:
     machines = sorted(
         {f"{line['processor']}, {line['environment']['cores']} cores" for line in lines}
     )
-    return f"{'; '.join(machines)}; {', '.join(versions)}; commit {', '.join(commits)}"
+    busy = spread([line["load"] for line in lines if line["load"] is not None], 2) or "unknown"
+    return (
+        f"{'; '.join(machines)}, load average {busy}; {', '.join(versions)}; "
+        f"commit {', '.join(commits)}"
+    )
