@@ -1,9 +1,11 @@
 """Curves against length: bins are read from the names of metrics, seeds become a mean and a band."""
 
 import importlib.util
+import sys
 
 import lengths
 import pytest
+from ledger import lines
 from ledger.curves import Curve, Point, draw
 
 from lstm_research import catalogue
@@ -50,6 +52,24 @@ def test_every_task_and_cell_of_the_curves_exists():
         catalogue.names("task")
     )
     assert set(lengths.CELLS) <= set(catalogue.names("cell"))
+
+
+def test_runs_become_lines_a_table_and_are_not_run_twice(tmp_path, monkeypatch, inline):
+    own = "task.length=4 task.held_out=16 network.hidden=2 budget.steps=2 budget.evaluate_every=1"
+    monkeypatch.setattr(lengths, "TASKS", {"parity": lengths.Panel(own, 4)})
+    monkeypatch.setattr(lengths, "CELLS", {"elman": "Elman"})
+    monkeypatch.setattr(lengths, "SEEDS", 1)
+    monkeypatch.setattr(lengths, "LINES", tmp_path / "lengths.jsonl")
+    monkeypatch.setattr(lengths, "draw", lambda curves, folder: [])
+    monkeypatch.setattr(sys, "argv", ["lengths.py", "--runs", str(tmp_path / "runs")])
+    assert lengths.main() == 0
+    (kept,) = lines.read(lengths.LINES)
+    (curve,) = lengths.curves([kept])
+    assert [(point.low, point.high) for point in curve.points] == [(4, 4)]  # all are of length 4
+    assert (tmp_path / "lengths.md").read_text() == lengths.rendered(lengths.LINES)
+    monkeypatch.setattr(lengths, "launch", lambda *given: pytest.fail("a run twice"))
+    monkeypatch.setattr(sys, "argv", ["lengths.py", "--runs", str(tmp_path / "elsewhere")])
+    assert lengths.main() == 0 and lines.read(lengths.LINES) == [kept]
 
 
 @pytest.mark.skipif(
