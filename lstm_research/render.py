@@ -47,6 +47,7 @@ def latex(table: Table) -> str:
 def csv(table: Table) -> str:
     """Write one line an entry, all numbers as they are, the seeds' values as `seed:value`."""
     fields = ["mean", "low", "high", "n", "solved", "diverged", "failed", "parameters", "step_ms"]
+    fields += ["sequences"]
     out = io.StringIO()
     write = csv_file.writer(out, lineterminator="\n").writerow
     write(["variant", "task", "metric", "goal", *fields, "best", "delta", "p", "pairs", "values"])

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from lstm_research.axes import Seed
 from lstm_research.initial import fold
 from lstm_research.tasks.limits import one_of, whole
-from lstm_research.tasks.task import Batch, Success, Task, drawn_once
+from lstm_research.tasks.task import Batch, Success, Task, drawn_once, even
 
 FORMS = {
     "arjovsky": "Arjovsky, Shah & Bengio 2016, arXiv:1511.06464",
@@ -41,6 +41,7 @@ class Copying:
     alphabet  how many symbols there are to choose from
     held_out  sequences of each held-out split
 
+    Every symbol is recalled after the same lag; `accuracy@place` is that of the first, the second...
     Departures: inputs are tokens, where Bai et al. feed the number of the token as one real input;
     solved at an accuracy of 0.99, for which no paper sets a criterion.
     """
@@ -75,6 +76,8 @@ class Copying:
             goal="min",
             chance=_chance(self),
             success=Success("accuracy", at_least=0.99),
+            slices=even("place", 1, self.symbols),
+            ceiling={"nll": 0.0, "accuracy": 1.0, "sequence_accuracy": 1.0},
             source=FORMS[self.form],
         )
 
@@ -86,9 +89,15 @@ def _draw(spec: Copying, key: Seed, size: int) -> Batch:
     after = BLANK if spec.form == "arjovsky" else cue
     inputs = [symbols, fill(spec.delay - 1, BLANK), fill(1, cue), fill(recalled, after)]
     targets = jnp.concatenate([fill(spec.delay + recalled, BLANK), symbols], axis=1)
-    scored = jnp.arange(targets.shape[1]) >= spec.delay + recalled
+    place = jnp.arange(targets.shape[1]) - spec.delay - recalled + 1  # 1 for the first symbol
     mask = jnp.ones(targets.shape)
-    return Batch(jnp.concatenate(inputs, axis=1), targets, mask, scored=mask * scored)
+    return Batch(
+        jnp.concatenate(inputs, axis=1),
+        targets,
+        mask,
+        scored=mask * (place > 0),
+        extent=jnp.broadcast_to(place, targets.shape),
+    )
 
 
 def _chance(spec: Copying) -> dict[str, float]:

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from lstm_research.axes import Array, Bool, Float, Int, Seed, Tree
 from lstm_research.initial import fold
+from lstm_research.loss import Sum, masked
 from lstm_research.tasks.limits import one_of
 
 HELD_OUT_SEED = 0x5EED  # no run trains from it: its keys are folded from the run's own seed
@@ -61,6 +63,16 @@ class Slices(NamedTuple):
         """Return the name of a metric over one bin."""
         return f"{metric}@{self.name}={low}" + (f"-{high}" if high != low else "")
 
+    def cut(
+        self, metric: str, values: Float[Array, "*scored"], extent: Array, mask: Array
+    ) -> dict[str, Sum]:
+        """Return a metric over every bin as (sum, weight); all arrays have the mask's shape."""
+        found = {}
+        for low, high in self.bins:
+            inside = (extent >= low) & (extent <= high)
+            found[self.label(metric, low, high)] = masked(values, jnp.where(inside, mask, 0))
+        return found
+
 
 def even(name: str, low: int, high: int, many: int = 10) -> Slices:
     """Return at most `many` bins of one width that cover low..high; the last may be narrower."""
@@ -89,7 +101,7 @@ class Success(NamedTuple):
 Draw = Callable[[Tree, Seed, int], Batch]
 HeldOut = Callable[[Tree, str], tuple[Batch, ...]]
 DrawAt = Callable[[Tree, Seed, Int[Array, ""] | int, int], Batch]
-Score = Callable[[Array, Batch], dict[str, tuple[Float[Array, ""], Float[Array, ""]]]]
+Score = Callable[[Array, Batch], dict[str, Sum]]
 
 
 @dataclass(frozen=True, eq=False)
