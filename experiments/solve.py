@@ -9,7 +9,8 @@
 
 Runs that are in solve.jsonl or in the store are not run again, so it may be stopped at any moment;
 `--check` starts from an empty store. A row is a task of `conf/task`, or one in a smaller size; its setting
-is what stands in its line, beside `BASE`. `lstm-research run task=ROW SETTING` is the same run.
+is a line of `experiments/solve.yaml`, beside the `base` of all, and the words after
+`lstm-research run task=ROW`.
 
 Solved: the task's own success, met on validation, or, where a task sets none, a test metric better than
 chance. A row is solved where more than half of its seeds are. Steps, sequences and seconds are those of
@@ -27,6 +28,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from ledger import lines, told
 from ledger.lines import Line
 
@@ -36,38 +38,19 @@ from lstm_research.local import Settings
 RESULTS = Path(__file__).parent / "results"
 LINES = RESULTS / "solve.jsonl"
 SEEDS = 5
-BASE = {
-    "cell": "lstm",
-    "network.hidden": 32,
-    "optimizer.rate": 0.01,
-    "budget.batch": 32,
-    "budget.evaluate_every": 100,
-}
-SETTINGS = {
-    "adding": "network.hidden=64 budget.steps=2000",
-    "adding1997": "cell.chrono=100 optimizer.schedule=cosine budget.steps=3000",
-    "copying": "task.delay=20 task.symbols=5 cell.chrono=30 network.hidden=64 budget.steps=3000",
-    "copying_tcn": "task.delay=20 task.symbols=5 cell.chrono=30 network.hidden=64 budget.steps=3000",
-    "temporal_order_6a": "cell.chrono=100 network.hidden=16 budget.steps=1500",
-    "temporal_order_6b": "cell.chrono=100 network.hidden=32 budget.steps=2000",
-    "reber": "budget.steps=1500",
-    "reber1997": "budget.steps=1500",
-    "parity": "task.answer=step budget.batch=64 budget.steps=2000",
-    "parity_deletang": "budget.batch=64 budget.steps=2000",
-    "jsb": "network.hidden=64 optimizer.rate=0.003 budget.batch=16 budget.steps=600",
-    "nottingham": "network.hidden=64 optimizer.rate=0.003 budget.batch=16 budget.steps=600",
-}
-LEFT_OUT = {
-    "muse": "brought by the user",
-    "piano": "brought by the user",
-}
-SUBSET = ("reber", "parity_deletang", "temporal_order_6a")
+PLAN: dict[str, Any] = yaml.safe_load(
+    Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
+)
+BASE: str = PLAN["base"]
+SETTINGS: dict[str, str] = PLAN["rows"]
+LEFT_OUT: dict[str, str] = PLAN["left_out"]
+SUBSET: list[str] = PLAN["fast"]
 
 
 def setting(row: str) -> dict[str, Any]:
     """Return what a row sets, by key: the base, the task, and its own line."""
-    own = dict(word.split("=", 1) for word in SETTINGS[row].split())
-    return {"task": row, **BASE, **own}
+    words = f"task={row} {BASE} {SETTINGS[row]}".split()
+    return dict(word.split("=", 1) for word in words)
 
 
 def won(line: Line) -> bool:
@@ -119,13 +102,12 @@ def rendered(path: Path) -> str:
     """Return the Markdown of the runs in a file."""
     found = lines.read(path)
     text = (__doc__ or "").split("\n\n")
-    base = " ".join(f"{key}={value}" for key, value in BASE.items())
     cost = sum(line["result"]["train_s"] + line["result"]["compile_s"] for line in found) / 60
     head = [
         f"# {text[0]}",
         text[-1].strip(),
         f"Left out: {', '.join(f'{name} ({why})' for name, why in LEFT_OUT.items())}.",
-        f"Every setting begins with `{base}`. {len(found)} runs, {cost:.0f} core-minutes of training "
+        f"Every setting begins with `{BASE}`. {len(found)} runs, {cost:.0f} core-minutes of training "
         f"and compiling; {told.origin(found)}.",
     ]
     table = [
