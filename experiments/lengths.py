@@ -5,7 +5,7 @@
     python experiments/lengths.py --render        write table and pictures again, run nothing
 
 Runs that are in lengths.jsonl or in the store are not run again, so it may be stopped at any moment.
-The pictures need altair and vl-convert: pip install -e '.[figures]'.
+The pictures need altair and vl-convert: pip install -e '.[report]'.
 
 One layer, Adam, gradient norm clipped at 1, every cell at the same width, rate and number of sequences,
 which are those of its task and were chosen for the LSTM alone: the curves compare cells as they come, not
@@ -185,7 +185,7 @@ def main() -> int:
         lines.write(LINES, gathered(wanted, lines.known(LINES, root, "lengths")))
     LINES.with_suffix(".md").write_text(rendered(LINES), encoding="utf-8")
     if not draw(list(curves(lines.read(LINES))), LINES.with_suffix("")):
-        print("no pictures: pip install -e '.[figures]'", file=sys.stderr)
+        print("no pictures: pip install -e '.[report]'", file=sys.stderr)
     print(LINES.with_suffix(".md").read_text(encoding="utf-8"))
     return code
 

@@ -74,7 +74,7 @@ def test_runs_become_lines_a_table_and_are_not_run_twice(tmp_path, monkeypatch, 
 
 @pytest.mark.skipif(
     importlib.util.find_spec("altair") is None or importlib.util.find_spec("vl_convert") is None,
-    reason="the picture needs altair and vl-convert: pip install -e '.[figures]'",
+    reason="the picture needs altair and vl-convert: pip install -e '.[report]'",
 )
 def test_the_picture_is_a_small_png(tmp_path):
     (path,) = draw([*lengths.curves(FOUND)], tmp_path / "lengths")

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import yaml
+from tiny import BUILDS
 
 from lstm_research.evaluate import metrics
 from lstm_research.tasks import TASKS
@@ -21,10 +22,9 @@ from lstm_research.tasks.continual_temporal_order import ContinualTemporalOrder
 from lstm_research.tasks.copying import Copying
 from lstm_research.tasks.long_lag import LongLag
 from lstm_research.tasks.multiplication import Multiplication
-from lstm_research.tasks.music import Music, from_rolls, prepare
+from lstm_research.tasks.music import Music
 from lstm_research.tasks.parity import Parity
 from lstm_research.tasks.periodic import Periodic
-from lstm_research.tasks.pianoroll import Baselines
 from lstm_research.tasks.reber import Reber
 from lstm_research.tasks.spike_delay import SpikeDelay
 from lstm_research.tasks.task import Batch, Success, Task
@@ -34,59 +34,6 @@ from lstm_research.tasks.two_sequence import TwoSequence
 CONF = Path(__file__).parents[1] / "conf" / "task"
 SIZE = 6
 FIXED = "periodic"  # has no input, hence one sequence only
-
-
-def music(**fields: object) -> Task:
-    """Return a music task on eleven random pieces, so that the contract needs no file."""
-    random = np.random.default_rng(0)
-    rolls = lambda lengths: tuple((random.random((n, 88)) < 0.1).astype(np.uint8) for n in lengths)
-    pieces = {"train": rolls((9, 2, 14, 5)), "valid": rolls((2, 8, 3)), "test": rolls((6, 2, 7, 3))}
-    return from_rolls(Music(**fields), prepare(pieces), Baselines(1.0, 1.0))
-
-
-BUILDS: dict[str, Callable[[], Task]] = {
-    "adding": Adding(length=12, held_out=20).build,
-    "adding 1997": Adding(length=25, form="hochreiter1997", held_out=20).build,
-    "adding tcn smallest": Adding(length=2, form="tcn", held_out=5).build,
-    "adding 1997 smallest": Adding(length=20, form="hochreiter1997", held_out=5).build,
-    "copying": Copying(delay=5, held_out=20).build,
-    "copying smallest": Copying(delay=1, symbols=1, alphabet=2, held_out=20).build,
-    "temporal order 6a": TemporalOrder(length=20, held_out=20).build,
-    "temporal order smallest": TemporalOrder(symbols=3, length=10, held_out=5).build,
-    "reber": Reber(longest=30, held_out=20).build,
-    "reber corpus": Reber(longest=30, corpus=8).build,
-    "reber smallest": Reber(longest=9, held_out=20).build,
-    "parity": Parity(length=7, held_out=20).build,
-    "parity step": Parity(length=7, answer="step", variable=True, held_out=20).build,
-    "parity longer": Parity(length=7, variable=True, test_length=15, held_out=20).build,
-    "parity smallest": Parity(length=1, held_out=20).build,
-    "long_lag 2a": LongLag(form="2a", delay=6, held_out=20).build,
-    "long_lag 2b": LongLag(form="2b", delay=6, held_out=20).build,
-    "long_lag 2c": LongLag(form="2c", delay=6, tail=5, held_out=20).build,
-    "long_lag smallest": LongLag(form="2c", delay=1, tail=0, held_out=20).build,
-    "two_sequence 3a": TwoSequence(form="3a", length=12, held_out=20).build,
-    "two_sequence 3c": TwoSequence(form="3c", length=12, held_out=20).build,
-    "two_sequence smallest": TwoSequence(length=2, informative=1, held_out=20).build,
-    "multiplication": Multiplication(length=25, held_out=20).build,
-    "multiplication smallest": Multiplication(length=20, held_out=5).build,
-    "continual_reber": ContinualReber(length=20, stream=30, held_out=20).build,
-    "continual_reber smallest": ContinualReber(length=2, stream=2, held_out=20).build,
-    "continual_temporal_order": ContinualTemporalOrder(length=12, train=3, stream=4).build,
-    "continual_temporal_order smallest": ContinualTemporalOrder(
-        symbols=2, length=10, train=1, stream=1
-    ).build,
-    "anbn": AnBn(longest=5, test=9).build,
-    "anbn three letters": AnBn(letters=3, longest=5, test=9).build,
-    "anbn smallest": AnBn(longest=2, test=3).build,
-    "spike_delay measure": SpikeDelay(train=4, stream=6, held_out=20).build,
-    "spike_delay generate": SpikeDelay(form="generate", train=4, stream=6, held_out=20).build,
-    "spike_delay smallest": SpikeDelay(shortest=1, train=2, stream=2, held_out=20).build,
-    "periodic": Periodic(train=2, stream=3).build,
-    "periodic smallest": Periodic(period=3, train=1, stream=1).build,
-    "music": music,
-    "music crop": partial(music, crop=4, transpose=3),
-    "music smallest": partial(music, crop=1),
-}
 
 
 @cache
@@ -198,7 +145,7 @@ def test_unknown_split_is_refused_with_those_that_exist(name):
         task.held_out(task.data, "tset")
 
 
-@pytest.mark.parametrize("name", ["adding 1997", "reber corpus", "music crop"])
+@pytest.mark.parametrize("name", ["adding 1997", "reber corpus", "music crop", "words"])
 def test_seeds_may_be_an_axis_of_vmap(name):
     task, draw = built(name)
     keys = jax.random.split(jax.random.key(3), 2)
@@ -208,7 +155,7 @@ def test_seeds_may_be_an_axis_of_vmap(name):
     )
 
 
-@pytest.mark.parametrize("name", ["reber", "music crop"])
+@pytest.mark.parametrize("name", ["reber", "music crop", "listops"])
 def test_two_builds_of_one_spec_make_the_same_held_out_batch(name):
     task = BUILDS[name]()
     assert same(held_out(name, "test"), on_host(task.held_out(task.data, "test")[0]))
@@ -292,7 +239,7 @@ def test_specs_are_frozen_with_their_kind_first(kind):
         TASKS[kind]().kind = "other"
 
 
-@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_yaml_is_short_says_what_it_is_and_makes_a_spec(path):
     lines = path.read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("# ") and len(lines) <= 12

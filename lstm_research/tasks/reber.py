@@ -79,6 +79,7 @@ class Reber:
             loss="cross_entropy",
             outputs=len(grammar.SYMBOLS),
             vocabulary=len(grammar.SYMBOLS),
+            symbols=grammar.SYMBOLS,
             draw=fresh if self.corpus is None else _draw_from_corpus,
             held_out=drawn_once(fresh, self.held_out) if self.corpus is None else _corpus_split,
             data=None if self.corpus is None else _corpus(self),

@@ -6,7 +6,7 @@ Arrays are batch-major here, at the public edge; the network turns them round.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -127,6 +127,9 @@ class Task:
                then takes its batches from here, and every sequence comes once an epoch
     slices     bins of `extent` over which accuracy or mse are told besides; None: no such curve
     ceiling    per metric, what an answer that remembers everything reaches on test; {}: not known
+    symbols    the name of each token, for people; (): its number
+    answers    the name of each class; (): as the token where there are as many, else its number
+    marks      tokens that carry what must be remembered; pictures set them off
     """
 
     name: str
@@ -148,6 +151,9 @@ class Task:
     draw_at: DrawAt | None = None
     slices: Slices | None = None
     ceiling: Mapping[str, float] = field(default_factory=dict)
+    symbols: Sequence[str] = ()
+    answers: Sequence[str] = ()
+    marks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise ValueError unless the inputs are either floats or tokens."""

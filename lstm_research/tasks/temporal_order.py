@@ -1,6 +1,7 @@
 """Temporal order: a few X and Y, far apart among distractors; say at the end in which order."""
 
 from dataclasses import dataclass
+from itertools import product
 from math import log
 from typing import Literal
 
@@ -71,6 +72,9 @@ class TemporalOrder:
             slices=_slices(self),
             ceiling={"accuracy": 1.0, "nll": 0.0, "within": 1.0},
             source="Hochreiter & Schmidhuber 1997, experiment 6",
+            symbols="EBabcdXY",
+            answers=["".join(each) for each in product("XY", repeat=self.symbols)],
+            marks=(X, X + 1),
         )
 
 
