@@ -42,11 +42,12 @@ ORDER = (
     "stats", "label", "digits", "entry", "table", "grid", "terminal", "render", "config",
     "interop.safetensors", "face", "signature", "plan", "explain", "run", "lookup",
     "start", "local",
-    "progress", "sweep", "launcher", "parts", "space", "trials", "search", "check", "listing", "task_listing", "report", "report.curves",
+    "progress", "sweep", "launcher", "parts", "space", "trials", "search", "check",
+    "listing", "task_listing", "report", "report.curves",
     "report.pictures", "report.data", "report.charts", "report.page", "report.write", "ledger",
     "sparkline", "inventory", "detail",
-    "commands", "commands.run", "commands.search", "commands.table", "commands.report", "commands.runs", "commands.show",
-    "commands.quickstart", "commands.cells", "commands.tasks", "commands.inspect",
+    "commands", "commands.run", "commands.search", "commands.table", "commands.report",
+    "commands.runs", "commands.show", "commands.quickstart", "commands.cells", "commands.tasks", "commands.inspect",
     "commands.sync", "commands.export", "commands.check", "cli",
 )  # fmt: skip
 HEAVY = {
