@@ -19,6 +19,8 @@ COMMANDS = (
     "table",
     "sync",
     "cells",
+    "tasks",
+    "inspect",
     "export",
     "check",
 )  # files of `commands/`

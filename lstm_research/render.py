@@ -44,7 +44,10 @@ def latex(table: Table) -> str:
     )
 
 
-NUMBERS = ("mean", "low", "high", "n", "solved", "diverged", "failed", "parameters", "step_ms")
+NUMBERS = (
+    *("mean", "low", "high", "n", "solved", "diverged", "failed"),
+    *("parameters", "step_ms", "sequences"),
+)
 COLUMNS = (
     *("variant", "task", "metric", "goal"),
     *(*NUMBERS, "best", "delta", "p", "pairs", "values"),
