@@ -16,11 +16,15 @@ from lstm_research.tasks.data import DataError
 COMMANDS = (
     "quickstart",
     "run",
+    "search",
     "table",
-    "sync",
+    "report",
+    "inspect",
+    "runs",
+    "show",
     "cells",
     "tasks",
-    "inspect",
+    "sync",
     "export",
     "check",
 )  # files of `commands/`
