@@ -47,8 +47,8 @@ ORDER = (
     "report.pictures", "report.data", "report.charts", "report.page", "report.write", "ledger",
     "sparkline", "inventory", "detail",
     "commands", "commands.run", "commands.search", "commands.table", "commands.report",
-    "commands.runs", "commands.show", "commands.quickstart", "commands.cells", "commands.tasks", "commands.inspect",
-    "commands.sync", "commands.export", "commands.check", "cli",
+    "commands.runs", "commands.show", "commands.quickstart", "commands.cells",
+    "commands.tasks", "commands.inspect", "commands.sync", "commands.export", "commands.check", "cli",
 )  # fmt: skip
 HEAVY = {
     "altair": {"figure", "report.charts", "report.page"},
