@@ -8,7 +8,7 @@ from typing import Any
 
 import hydra
 
-from lstm_research import catalogue, launcher, ledger, local, start, store, sweep, trackers
+from lstm_research import catalogue, launcher, local, start, store, sweep, trackers
 from lstm_research.commands import FAILED
 from lstm_research.config import RunSpec
 from lstm_research.explain import explain
@@ -45,13 +45,11 @@ def main(arguments: list[str]) -> int:
     if "--explain" in flags:
         return told(specs)
     theirs = set(flags) - {"-m", "--multirun", "--force"}
-    if many and not theirs:
-        ledger.note(way.root, ["run", "-m", *overrides], specs)
     if theirs or any(word.startswith("hydra/launcher=") for word in overrides):
         words = [*map(sweep.widen, sweep.parse(sweep.without_nulls(overrides)))]
         ended = hydra_main([*(flag for flag in flags if flag != "--force"), *words])
         return ended if theirs else report(specs, way.root) or ended
-    return launch(specs, way, rim["tracker"])
+    return launch(specs, way, rim["tracker"], ["run", "-m", *overrides] if many else None)
 
 
 def told(specs: Sequence[RunSpec]) -> int:
@@ -102,9 +100,17 @@ def job(config: Any) -> float | None:
     return launcher.answer(spec, root)
 
 
-def launch(specs: Sequence[RunSpec], settings: local.Settings, tracked: str) -> int:
-    """Run specs, many of them packed; show how far they are, say what became of them."""
-    ended = launcher.launch(specs, settings, tracked)
+def launch(
+    specs: Sequence[RunSpec],
+    settings: local.Settings,
+    tracked: str,
+    line: Sequence[str] | None = None,
+) -> int:
+    """Run specs, many of them packed; show how far they are, say what became of them.
+
+    line: the words that ask for this sweep, to be written down.
+    """
+    ended = launcher.launch(specs, settings, tracked, line)
     before = sum(outcome is not None and not outcome.ran for outcome in ended)
     return report(specs, settings.root, before)
 
