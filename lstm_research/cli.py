@@ -18,9 +18,12 @@ COMMANDS = (
     "run",
     "table",
     "report",
+    "inspect",
     "runs",
     "show",
     "cells",
+    "tasks",
+    "sync",
     "export",
     "check",
 )  # files of `commands/`

@@ -195,6 +195,11 @@ def footnotes(
             f"Δ and p: against {baseline}, seed by seed; exact two-sided sign-flip test, "
             "Holm-corrected over the rows of a column."
         )
+    if any(each.sequences is not None for each in entries):
+        notes.append(
+            "After N sequences: median over the solved runs of the training sequences until the "
+            "first validation that met the task's criterion."
+        )
     seeds = sorted({len(each.values) for each in entries} - {0})
     reach = [f"{n} seeds cannot reach p < {probability(smallest_p(n))}" for n in seeds if n > 1]
     if reach:
