@@ -147,9 +147,9 @@ def test_the_curve_over_length_shows_where_a_task_has_one(page):
 
 def test_another_baseline_changes_the_differences(page):
     column = "#task-table tbody td:nth-child(4)"
-    assert texts(page, column) == ["", "-0.045"]
+    assert texts(page, column) == ["", "-0.05"]
     page.select_option("#baseline", label="lstm")
-    assert texts(page, column) == ["0.045", ""]
+    assert texts(page, column) == ["0.05", ""]
 
 
 def test_settings_of_two_variants_are_compared(page):
