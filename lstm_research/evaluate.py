@@ -23,6 +23,7 @@ def metrics(task: Task, outputs: Float[Array, "..."], batch: Batch) -> dict[str,
 
     nll                nats per scored prediction, summed over outputs
     mse                squared error per scored prediction
+    quantile           pinball loss per scored prediction, mean over quantiles
     within             share of predictions off by less than the task's tolerance
     accuracy           share of scored predictions whose largest output is the target
     sequence_accuracy  share of rows in which every scored prediction is right
@@ -40,6 +41,8 @@ def metrics(task: Task, outputs: Float[Array, "..."], batch: Batch) -> dict[str,
         return found | cut(task, batch, "mse", gap, batch.mask) | own
     if task.loss == "bernoulli":
         return {"nll": total} | own
+    if task.loss == "quantile":
+        return {"quantile": total} | own
     mask = batch.mask if batch.scored is None else batch.scored
     right = (outputs.argmax(-1) == batch.targets).astype(jnp.float32)
     rows = mask.reshape(mask.shape[0], -1)

@@ -44,8 +44,10 @@ class Archive:
         values = getattr(self, field)
         if bad.any():
             row, *rest = (int(at) for at in np.argwhere(bad)[0])
-            step = "" if values.ndim == 1 or (field == "targets" and self.readout == "last") else (
-                f", step {rest.pop(0)}"
+            step = (
+                ""
+                if values.ndim == 1 or (field == "targets" and self.readout == "last")
+                else (f", step {rest.pop(0)}")
             )
             column = f", column {rest[0]}" if rest else ""
             value = values[tuple(np.argwhere(bad)[0])]

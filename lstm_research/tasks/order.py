@@ -4,6 +4,8 @@ A batch is a function of (key, step): a resumed run needs no place in its epoch.
 one epoch into the next, so that none is short.
 """
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -65,4 +67,4 @@ def portions(count: int, most: int) -> list[slice]:
     """Return slices of at most `most` that cover 0..count-1 in order, of two lengths at most."""
     many = max(1, -(-count // most))
     ends = [count * k // many for k in range(many + 1)]
-    return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+    return [slice(a, b) for a, b in pairwise(ends)]

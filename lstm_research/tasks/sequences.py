@@ -181,8 +181,10 @@ def _chance(loss: Loss, data: Tree, outputs: int) -> dict[str, float]:
     (inputs, targets), (test, answers) = asked
     if loss == "cross_entropy":
         return classified(inputs, targets, test, answers, outputs)
-    return marginal(targets, answers) if loss == "bernoulli" else regressed(
-        inputs, targets, test, answers
+    return (
+        marginal(targets, answers)
+        if loss == "bernoulli"
+        else regressed(inputs, targets, test, answers)
     )
 
 

@@ -105,8 +105,8 @@ def from_recordings(spec: Speech, heard: Recordings) -> Task:
     """Return the task on recordings already in memory."""
     rows = chosen(spec, heard)
     used = np.minimum(heard.lengths, spec.longest or heard.lengths.max())
-    index = [np.arange(heard.starts[row], heard.starts[row] + used[row]) for row in rows["train"]]
-    seen = heard.frames[np.concatenate(index)].astype(float)
+    cut = [heard.frames[heard.starts[row] :][: used[row]] for row in rows["train"]]
+    seen = np.concatenate(cut).astype(float)
     mean, scale = seen.mean(axis=0), seen.std(axis=0) + 1e-6
     data = {
         "frames": jnp.asarray(heard.frames),
@@ -143,7 +143,9 @@ def laid(data: Tree, rows: Int[Array, "three batch"], longest: int) -> Batch:
     starts, lengths, labels = rows
     inside = jnp.arange(longest) < lengths[:, None]
     index = jnp.where(inside, starts[:, None] + jnp.arange(longest), 0)
-    floats: Float[Array, "batch time bands"] = (data["frames"][index] - data["mean"]) / data["scale"]
+    floats: Float[Array, "batch time bands"] = (data["frames"][index] - data["mean"]) / data[
+        "scale"
+    ]
     inputs = floats * inside[..., None]
     return Batch(inputs, labels, jnp.ones(labels.shape[0]), lengths, extent=lengths)
 
@@ -169,5 +171,9 @@ def _chance(
     last = lambda part: heard.frames[heard.starts[rows[part]] + used[rows[part]] - 1]
     seen = lambda part: (last(part) - mean) / scale
     return classified(
-        seen("train"), heard.labels[rows["train"]], seen("test"), heard.labels[rows["test"]], CLASSES
+        seen("train"),
+        heard.labels[rows["train"]],
+        seen("test"),
+        heard.labels[rows["test"]],
+        CLASSES,
     )

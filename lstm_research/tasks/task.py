@@ -98,7 +98,7 @@ class Task:
 
     name       what tables print
     readout    "step": an answer at every step; "last": one, at the last step of each row
-    loss       cross_entropy of classes, bernoulli of many yes/no outputs, squared_error
+    loss       cross_entropy of classes, bernoulli of many yes/no outputs, squared_error, quantile
     outputs    width of the network's read-out
     features   width of float inputs, or
     vocabulary number of tokens of integer inputs; exactly one of the two is set
@@ -119,7 +119,7 @@ class Task:
 
     name: str
     readout: Literal["step", "last"]
-    loss: Literal["cross_entropy", "bernoulli", "squared_error"]
+    loss: Literal["cross_entropy", "bernoulli", "squared_error", "quantile"]
     outputs: int
     draw: Draw
     held_out: HeldOut
