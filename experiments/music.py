@@ -32,8 +32,9 @@ import jax
 
 import lstm_research as lr
 from lstm_research import catalogue, store
-from lstm_research.cli import launch
+from lstm_research.commands.run import launch
 from lstm_research.config import RunSpec, build
+from lstm_research.local import Settings
 from lstm_research.stats import mean_interval
 from lstm_research.tasks.music import Music
 
@@ -271,7 +272,7 @@ def main() -> None:
     else:
         records = known(root)
         while not options.save and (missing := wanted(records)):
-            code = launch(missing, root, "none")
+            code = launch(missing, Settings(root), "none")
             records = known(root)
             save(records)
             if code:

@@ -40,8 +40,6 @@ def launch(
     """
     if tracked not in trackers.KINDS:
         raise ConfigError(unknown("tracker", tracked, trackers.KINDS, "tracker"))
-    if settings.choice not in CHOICES:
-        raise ConfigError(unknown("pack", settings.choice, CHOICES, "way to pack"))
     worker = local.hire() if len(specs) > 1 else None  # before the display has a thread
     listeners = trackers.start(tracked, settings.root, label=variant)
     titles = [title(spec) for spec in specs]
@@ -78,8 +76,17 @@ def parts(cell: Any, wrap: Any, task: Any) -> str:
 
 
 def settings(rim: Mapping[str, Any], force: bool = False) -> local.Settings:
-    """Return the settings of a launch from the keys of a composed job that are no part of the run."""
-    return local.Settings(Path(rim["runs"]), force, rim["workers"], rim["pack"])
+    """Return the settings of a launch from the keys of a composed job that are no part of the run.
+
+    Raises ConfigError where workers is no number of cores, or pack no way to pack.
+    """
+    workers, choice = rim["workers"], rim["pack"]
+    if workers is not None and not (type(workers) is int and workers >= 1):
+        told = f"workers: {workers!r} must be a whole number of at least 1, or null for all"
+        raise ConfigError(told)
+    if choice not in CHOICES:
+        raise ConfigError(unknown("pack", choice, CHOICES, "way to pack"))
+    return local.Settings(Path(rim["runs"]), force, workers, choice)
 
 
 class PackedLauncher(Launcher):

@@ -1,11 +1,13 @@
 """The command line as a newcomer and a fumbler use it."""
 
 import json
+from pathlib import Path
 
 import pytest
 from small import WORDS
 
-from lstm_research import cli, store
+from lstm_research import cli, commands, local, store, sweep
+from lstm_research.check import Finding
 
 
 def lines(capsys) -> tuple[list[str], list[str]]:
@@ -23,6 +25,12 @@ def test_no_argument_lists_the_commands(capsys):
     assert cli.main([]) == 0
     out, _ = lines(capsys)
     assert all(any(line.strip().startswith(name) for line in out) for name in cli.COMMANDS)
+
+
+def test_every_command_says_what_it_does_and_stands_in_the_list():
+    files = {path.stem for path in Path(commands.__file__).parent.glob("*.py")} - {"__init__"}
+    assert files == set(cli.COMMANDS)
+    assert all((cli.command(name).__doc__ or "").strip() for name in cli.COMMANDS)
 
 
 def test_an_unknown_command_names_the_nearest(capsys):
@@ -77,6 +85,8 @@ def test_hydra_shows_the_composed_config_and_runs_nothing(folder, capsys):
     (["seed=1,2"], ["-m"]),
     (["cell=cifg", "cell.forget_gate=false"], ["coupled=True", "forget_gate=False"]),
     (["task=copying", "task.delay=0"], ["task.delay"]),
+    (["workers=0"], ["workers: 0", "at least 1"]),
+    (["pack=rowz"], ["pack", "'rowz'", "'rows'"]),
     (["budget.steps=many"], ["budget.steps", "'many'"]),
     (["cell=lstm,lstn", "-m"], ["'lstn'"]),
 ])  # fmt: skip
@@ -112,15 +122,15 @@ def test_an_interrupt_says_that_nothing_is_lost(folder, capsys, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.launcher.local, "launch", interrupted)
+    monkeypatch.setattr(local, "launch", interrupted)
     assert cli.main(["run", *WORDS]) == 130
     assert "goes on from here" in lines(capsys)[1][0]
 
 
 def test_quickstart_runs_its_study_and_shows_the_table(folder, capsys, monkeypatch):
     words = ["cell=lstm,elman", "seed=range(2)", "study=quickstart", *WORDS]
-    study = cli.sweep.specs(words, sweep=True)
-    monkeypatch.setattr(cli.sweep, "study", lambda name: study)
+    study = sweep.specs(words, sweep=True)
+    monkeypatch.setattr(sweep, "study", lambda name: study)
     assert cli.main(["quickstart"]) == 0
     out = "\n".join(lines(capsys)[0])
     assert "4 runs in runs: 4 finished" in out and "n=2" in out and "elman" in out
@@ -129,10 +139,10 @@ def test_quickstart_runs_its_study_and_shows_the_table(folder, capsys, monkeypat
 
 def test_check_prints_a_line_for_each_yaml_and_fails_by_name(capsys, monkeypatch):
     found = [
-        cli.Finding("cell/lstm", "ok", "fine"),
-        cli.Finding("cell/odd", "fault", "ConfigError: no"),
+        Finding("cell/lstm", "ok", "fine"),
+        Finding("cell/odd", "fault", "ConfigError: no"),
     ]
-    monkeypatch.setattr(cli, "check_all", lambda: iter(found))
+    monkeypatch.setattr("lstm_research.commands.check.check", lambda: iter(found))
     assert cli.main(["check"]) == 1
     out, _ = lines(capsys)
     assert out[-1] == "1 ok, 1 fault" and "cell/odd" in out[1] and "ConfigError: no" in out[1]

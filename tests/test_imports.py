@@ -31,12 +31,13 @@ ORDER = (
     "tasks.forecasting", "tasks.anomaly", "tasks", "optimizer", "evaluate", "program", "pack",
     "life", "train", "plain", "environment", "disk", "store", "trackers.child", "trackers.wandb", "trackers",
     "stats", "label", "digits", "entry", "table", "grid", "terminal", "render", "config",
-    "interop.safetensors", "face", "signature", "plan", "explain", "run", "lookup", "export",
+    "interop.safetensors", "face", "signature", "plan", "explain", "run", "lookup",
     "start", "local",
-    "progress", "sweep", "launcher", "check", "listing", "cli",
+    "progress", "sweep", "launcher", "check", "listing", "commands", "commands.run", "commands.table",
+    "commands.quickstart", "commands.cells", "commands.export", "commands.check", "cli",
 )  # fmt: skip
 HEAVY = {
-    "hydra": {"sweep", "launcher", "cli"},
+    "hydra": {"sweep", "launcher", "commands.run"},
     "omegaconf": {"sweep", "launcher"},
     "pydantic": {"config"},
     "wandb": {"trackers.wandb"},

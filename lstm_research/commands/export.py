@@ -18,9 +18,9 @@ ENDINGS = {
 }
 
 
-def export(arguments: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Write the trained network of a run for others: safetensors, PyTorch, ONNX, StableHLO."""
-    parser = argparse.ArgumentParser("lstm-research export", description=export.__doc__)
+    parser = argparse.ArgumentParser("lstm-research export", description=main.__doc__)
     parser.add_argument("run", help="folder of a run, the start of its hash, or study/hash")
     parser.add_argument("--to", choices=sorted(ENDINGS), required=True)
     parser.add_argument("--out", type=Path, help="file (default: <hash> and the format's ending)")

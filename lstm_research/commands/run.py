@@ -1,0 +1,125 @@
+"""`lstm-research run`: where Hydra composes and runs are launched."""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+
+from lstm_research import catalogue, launcher, local, start, store, sweep, trackers
+from lstm_research.commands import FAILED
+from lstm_research.config import RunSpec
+from lstm_research.explain import explain
+from lstm_research.run import run
+from lstm_research.signature import signature
+
+VALUED = ("--cfg", "-c", "--package", "-p", "--info", "-i")  # flags of Hydra that take a value
+HELP = """lstm-research run [-m] [--force] KEY=VALUE ...
+
+  cell=NAME task=NAME optimizer=NAME budget=NAME     a YAML of conf/; `lstm-research check` lists them
+  wrap=NAME wrap.KEY=VALUE                           noise or a norm around the cell; null: bare
+  cell.KEY task.KEY network.KEY optimizer.KEY budget.KEY=VALUE    any field of the spec
+  seed=0 study=default tracker=auto|wandb|none runs=runs
+  workers=null pack=auto|superset|rows               cores in use; rows as one program, or each its own
+  -m                  sweep: cell=lstm,gru seed='range(5)' runs every combination
+  --force             run again what is there already
+  --explain           which devices, engine and memory each program would have, and why; runs nothing
+  --cfg job           show the composed config, run nothing (Hydra's)"""
+
+
+def main(arguments: list[str]) -> int:
+    """Run one spec, or with -m a sweep: lstm-research run -m cell=lstm,gru task=adding
+    seed='range(5)'.
+    """
+    if set(arguments) & {"-h", "--help"}:
+        print(HELP)
+        return 0
+    flags, overrides = flags_and_overrides(arguments)
+    many = bool(set(flags) & {"-m", "--multirun"})
+    rim = sweep.composed(sweep.jobs(overrides, many)[0])
+    way = launcher.settings(rim, "--force" in flags)
+    start.cores(way.workers)  # before anything asks JAX for its devices
+    specs = sweep.specs(overrides, many)
+    if "--explain" in flags:
+        return told(specs)
+    theirs = set(flags) - {"-m", "--multirun", "--force"}
+    if theirs or any(word.startswith("hydra/launcher=") for word in overrides):
+        words = [*map(sweep.widen, sweep.parse(sweep.without_nulls(overrides)))]
+        ended = hydra_main([*(flag for flag in flags if flag != "--force"), *words])
+        return ended if theirs else report(specs, way.root) or ended
+    return launch(specs, way, rim["tracker"])
+
+
+def told(specs: Sequence[RunSpec]) -> int:
+    """Print what is chosen for each program of these runs, and run nothing."""
+    for spec in {signature(spec): spec for spec in specs}.values():
+        print(launcher.title(spec), *explain(spec), sep="\n  ")
+    return 0
+
+
+def flags_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Part the flags, each with its value if it takes one, from the overrides."""
+    flags, overrides, words = [], [], iter(arguments)
+    for word in words:
+        if not word.startswith("-"):
+            overrides.append(word)
+            continue
+        flags.append(word)
+        if word in VALUED and (value := next(words, None)) is not None:
+            flags.append(value)
+    return flags, overrides
+
+
+def hydra_main(arguments: list[str]) -> int:
+    """Hand the command line to Hydra: its own questions (--cfg job), or a launcher that the user
+    named; return its exit code. Hydra tells the first failure only.
+    """
+    before, sys.argv = sys.argv, ["lstm-research", *arguments]
+    launcher.register()
+    try:
+        hydra.main(version_base="1.3", config_path=str(catalogue.folder()), config_name="run")(
+            job
+        )()
+        return 0
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else FAILED
+    finally:
+        sys.argv = before
+
+
+def job(config: Any) -> float | None:
+    """Run one job that a Hydra launcher composed, wherever it put it; return its validation metric."""
+    data = sweep.plain(config)
+    spec, root = sweep.built(data), Path(data["runs"])
+    listeners = trackers.start(data["tracker"], root, label=launcher.variant)
+    run(spec, root, listeners=listeners)
+    for listener in listeners:
+        listener.close()
+    return launcher.answer(spec, root)
+
+
+def launch(specs: Sequence[RunSpec], settings: local.Settings, tracked: str) -> int:
+    """Run specs, many of them packed; show how far they are, say what became of them."""
+    ended = launcher.launch(specs, settings, tracked)
+    before = sum(outcome is not None and not outcome.ran for outcome in ended)
+    return report(specs, settings.root, before)
+
+
+def report(specs: Sequence[RunSpec], root: Path, before: int = 0) -> int:
+    """Say what became of the runs, every failure by name; return the exit code."""
+    records = [(spec, store.load_run(store.find(root, spec.resolved()))) for spec in specs]
+    counts = Counter(record.status for _, record in records)
+    told = ", ".join(f"{count} {name}" for name, count in counts.items())
+    there = f" ({before} were there before)" if before else ""
+    print(f"{len(specs)} runs in {root}: {told}{there}")
+    bad = [
+        (spec, record)
+        for spec, record in records
+        if record.status in ("failed", "unfinished", "absent")
+    ]
+    for spec, record in bad:
+        why = (record.result or {}).get("error") or record.status
+        print(f"{record.status}: {launcher.title(spec)}: {why} ({record.path})", file=sys.stderr)
+    return FAILED if bad else 0
