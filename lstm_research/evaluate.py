@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from lstm_research.axes import Array, Float
+from lstm_research.axes import Array, Float, Tree
 from lstm_research.loss import LOSSES, Sum, masked
 from lstm_research.tasks.task import Batch, Task
 
@@ -89,3 +89,16 @@ def evaluate(
             name: np.where(weights[name], sums[name] / weights[name], np.nan).tolist()
             for name in sums
         }
+
+
+def carrying(
+    measure: Callable[[Batch, Tree], tuple[dict[str, Sum], Tree]], carry: Tree
+) -> Callable[[Batch], dict[str, Sum]]:
+    """Return `measure` of a batch alone: each call gets the carry that the one before it returned."""
+
+    def each(batch: Batch) -> dict[str, Sum]:
+        nonlocal carry
+        found, carry = measure(batch, carry)
+        return found
+
+    return each

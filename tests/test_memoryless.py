@@ -38,7 +38,9 @@ def test_a_table_of_tokens_is_the_table_counted_by_hand():
 
 
 def test_a_class_that_training_lacks_breaks_nothing():
-    found = classified(np.array([[0.0], [1.0]]), np.array([0, 1]), np.ones((2, 1)), np.array([1, 2]), 3)
+    found = classified(
+        np.array([[0.0], [1.0]]), np.array([0, 1]), np.ones((2, 1)), np.array([1, 2]), 3
+    )
     assert np.isfinite(found["nll"]) and found["accuracy"] <= 0.5
 
 

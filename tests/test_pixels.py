@@ -13,7 +13,9 @@ from lstm_research.tasks.pixels import Pixels, from_images
 
 RANDOM = np.random.default_rng(2)
 SPLITS = {
-    part: Images(RANDOM.integers(0, 17, (count, 64), np.uint8), RANDOM.integers(0, 10, count, np.uint8))
+    part: Images(
+        RANDOM.integers(0, 17, (count, 64), np.uint8), RANDOM.integers(0, 10, count, np.uint8)
+    )
     for part, count in (("train", 9), ("valid", 4), ("test", 5))
 }
 
@@ -33,7 +35,9 @@ def test_an_epoch_brings_every_image_once_with_its_label(key):
         assert batch.inputs.shape == (3, 64, 1) and batch.lengths is None
         rows += [tuple(row) for row in np.rint(batch.inputs[:, :, 0] * 16).astype(int)]
         labels += batch.targets.tolist()
-    wanted = zip(map(tuple, SPLITS["train"].pixels.astype(int)), SPLITS["train"].labels, strict=True)
+    wanted = zip(
+        map(tuple, SPLITS["train"].pixels.astype(int)), SPLITS["train"].labels, strict=True
+    )
     assert sorted(zip(rows, labels, strict=True)) == sorted(wanted)
 
 
@@ -51,7 +55,9 @@ def test_one_permutation_holds_for_all_images_and_splits(key):
 
 
 def test_rows_enter_as_vectors():
-    one, other = (small(step=step).held_out(small().data, "test")[0].inputs for step in ("pixel", "row"))
+    one, other = (
+        small(step=step).held_out(small().data, "test")[0].inputs for step in ("pixel", "row")
+    )
     assert other.shape == (5, 8, 8)
     assert (np.asarray(other).reshape(5, 64) == np.asarray(one)[:, :, 0]).all()
 
@@ -77,7 +83,9 @@ def test_noise_at_the_end_leaves_the_commonest_digit_as_chance():
     best = (SPLITS["test"].labels == counts.argmax()).mean()
     assert small(padding=1).chance["accuracy"] == pytest.approx(best)
     shares = counts / counts.sum()
-    assert small(padding=1).chance["nll"] == pytest.approx(-np.log(shares[SPLITS["test"].labels]).mean())
+    assert small(padding=1).chance["nll"] == pytest.approx(
+        -np.log(shares[SPLITS["test"].labels]).mean()
+    )
 
 
 def test_held_out_batches_are_small_enough_and_miss_nothing(monkeypatch):
@@ -122,7 +130,13 @@ def test_an_archive_without_its_arrays_or_with_other_shapes_is_refused(monkeypat
     with pytest.raises(DataError, match="no 'x_test', only"):
         Pixels().build()
     square = np.zeros((4, 27, 27), np.uint8)
-    np.savez(path, x_train=square, y_train=np.zeros(4, np.uint8), x_test=square, y_test=np.zeros(4, np.uint8))
+    np.savez(
+        path,
+        x_train=square,
+        y_train=np.zeros(4, np.uint8),
+        x_test=square,
+        y_test=np.zeros(4, np.uint8),
+    )
     pinned(monkeypatch, path, "mnist")
     with pytest.raises(DataError, match=r"train has shape \(4, 729\), not \(_, 784\)"):
         Pixels().build()
@@ -141,13 +155,16 @@ def test_images_as_keras_stores_them_are_read(monkeypatch, tmp_path):
 
 def test_a_file_without_an_address_says_how_to_bring_it(monkeypatch, tmp_path):
     monkeypatch.setenv("LSTM_RESEARCH_DATA", str(tmp_path))
-    with pytest.raises(DataError, match=r"mnist_14x14_4bit.npz has no public address.*LSTM_RESEARCH_DATA"):
+    with pytest.raises(
+        DataError, match=r"mnist_14x14_4bit.npz has no public address.*LSTM_RESEARCH_DATA"
+    ):
         Pixels(name="mnist_14x14").build()
 
 
 REAL = {  # images of train, valid, test; steps; digits of the whole set by class
     "digits": ((1197, 300, 300), 64, [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]),
-    "mnist_14x14": ((55_000, 5_000, 10_000), 196, [6903, 7877, 6990, 7141, 6824, 6313, 6876, 7293, 6825, 6958]),
+    "mnist_14x14": ((55_000, 5_000, 10_000), 196,
+                    [6903, 7877, 6990, 7141, 6824, 6313, 6876, 7293, 6825, 6958]),
 }  # fmt: skip
 
 

@@ -3,27 +3,11 @@
 import jax
 import numpy as np
 import pytest
+from small_data import recordings
 
 from lstm_research.tasks import speech
 from lstm_research.tasks.data import DataError, sha256
-from lstm_research.tasks.speech import SPEAKERS, Recordings, Speech, chosen, from_recordings
-
-RANDOM = np.random.default_rng(4)
-
-
-def recordings() -> Recordings:
-    """Return one recording of one digit for every speaker and each of twelve takes."""
-    speakers, takes = (each.ravel() for each in np.mgrid[:6, :12])
-    lengths = RANDOM.integers(2, 9, 72)
-    return Recordings(
-        RANDOM.integers(0, 256, (lengths.sum(), 4), np.uint8),
-        np.cumsum(lengths) - lengths,
-        lengths,
-        RANDOM.integers(0, 10, 72),
-        speakers,
-        takes,
-    )
-
+from lstm_research.tasks.speech import SPEAKERS, Speech, chosen, from_recordings
 
 HEARD = recordings()
 

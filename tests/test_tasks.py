@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import small_data
 import yaml
 
 from lstm_research.evaluate import metrics
@@ -54,6 +55,7 @@ BUILDS: dict[str, Callable[[], Task]] = {
     "music": music,
     "music crop": partial(music, crop=4, transpose=3),
     "music smallest": partial(music, crop=1),
+    **small_data.BUILDS,
 }
 
 
@@ -101,7 +103,8 @@ def check_shapes(task: Task, batch: Batch) -> None:
         assert jnp.issubdtype(batch.targets.dtype, jnp.integer)
         assert batch.targets.min() >= 0 and batch.targets.max() < task.outputs
     else:
-        assert batch.targets.shape == (*asked, task.outputs)
+        each = 3 if task.loss == "quantile" else 1  # outputs a target
+        assert batch.targets.shape == (*asked, task.outputs // each)
         assert jnp.issubdtype(batch.targets.dtype, jnp.floating)
 
 
@@ -137,6 +140,7 @@ def test_mask_asks_something_of_every_row_and_nothing_of_the_padding(name):
         assert (rows >= 0).all() and (rows.sum(axis=1) > 0).all()
         if batch.scored is not None:
             assert (batch.scored <= batch.mask).all() and batch.scored.sum() > 0
+        padding = np.zeros(batch.inputs.shape[:2], bool)
         if batch.lengths is not None:
             time = batch.inputs.shape[1]
             assert (batch.lengths >= 1).all() and (batch.lengths <= time).all()
@@ -219,6 +223,7 @@ REFUSED = [
     (Music, {"crop": 0}, r"crop=0: .*>= 1"),
     (Music, {"transpose": -1}, r"transpose=-1: .*>= 0"),
     (Music, {"sha256": "xyz"}, r"sha256='xyz': .*64"),
+    *small_data.REFUSED,
 ]
 
 

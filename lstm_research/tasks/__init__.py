@@ -11,6 +11,7 @@ from lstm_research.tasks.reber import Reber
 from lstm_research.tasks.sequences import Sequences
 from lstm_research.tasks.speech import Speech
 from lstm_research.tasks.temporal_order import TemporalOrder
+from lstm_research.tasks.text import Text
 
 TASKS: dict[str, type] = {
     "adding": Adding,
@@ -23,5 +24,6 @@ TASKS: dict[str, type] = {
     "speech": Speech,
     "forecasting": Forecasting,
     "anomaly": Anomaly,
+    "text": Text,
     "sequences": Sequences,
 }

@@ -80,6 +80,7 @@ class Anomaly:
 
         for split in ("valid", "test"):
             (batch,) = held_out(None, split)
+            assert batch.extent is not None
             if not bool((batch.extent * batch.mask).any()):
                 raise ValueError(
                     f"held_out={self.held_out}: no beat of {split} is altered; take more sequences"

@@ -120,12 +120,13 @@ def places(spec: Pixels, pixels: int) -> np.ndarray:
 def laid(spec: Pixels, images: Images, place: Array, noise: Seed) -> Batch:
     """Return images as sequences, noise after them."""
     count = images.labels.shape[0]
-    floats = images.pixels[:, place].astype(jnp.zeros(()).dtype) / SETS[spec.name].brightest
+    pixels, labels = jnp.asarray(images.pixels), jnp.asarray(images.labels)
+    floats = pixels[:, place].astype(float) / SETS[spec.name].brightest
     inputs = floats.reshape(count, -1, features(spec))
     if spec.padding:
         after = jax.random.normal(noise, (count, spec.padding, features(spec)), inputs.dtype)
         inputs = jnp.concatenate([inputs, after], axis=1)
-    return Batch(inputs, images.labels.astype(jnp.int32), jnp.ones(count))
+    return Batch(inputs, labels.astype(jnp.int32), jnp.ones(count))
 
 
 def _drawn(spec: Pixels, data: Tree, key: Seed, step: Int[Array, ""] | int, size: int) -> Batch:

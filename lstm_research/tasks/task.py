@@ -114,6 +114,9 @@ class Task:
     draw_at    (data, seed key, step, size) -> Batch: set where the data are finite; the trainer
                then takes its batches from here, and every sequence comes once an epoch
     slices     bins of `extent` over which accuracy or mse are told besides; None: no such curve
+    carried    True: row r of a batch goes on where row r of the one before it ended, and so does the
+               network's carry; `resets` say where a row starts afresh. Needs draw_at; the batches of
+               a split have one number of rows
     ceiling    per metric, what an answer that remembers everything reaches on test; {}: not known
     """
 
@@ -136,6 +139,7 @@ class Task:
     draw_at: DrawAt | None = None
     slices: Slices | None = None
     ceiling: Mapping[str, float] = field(default_factory=dict)
+    carried: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError unless the inputs are either floats or tokens."""
