@@ -1,5 +1,7 @@
 """Text: streams that miss nothing, held-out characters scored once, faults named by line and column."""
 
+from itertools import pairwise
+
 import jax
 import numpy as np
 import pytest
@@ -51,7 +53,7 @@ def test_every_held_out_character_but_the_first_is_asked_once_after_the_one_befo
             assert (mask == (np.arange(window) < length)).all()
             rows[row] += list(zip(x[:length], y[:length], strict=True))
     found = [pair for row in rows for pair in row]
-    assert found == list(zip(whole[:-1], whole[1:], strict=True))
+    assert found == list(pairwise(whole))
 
 
 def test_without_a_carry_every_window_starts_afresh():
@@ -65,7 +67,7 @@ def test_chance_is_the_table_of_pairs_in_bits():
     task = text(train=120, test=50)
     train, test = (np.asarray(task.data[part], int) for part in ("train", "test"))
     total = 0.0
-    for one, other in zip(test[:-1], test[1:], strict=True):
+    for one, other in pairwise(test):
         after = train[1:][train[:-1] == one]
         total -= np.log2(((after == other).sum() + 0.5) / (len(after) + 13))
     counts = np.bincount(train[1:], minlength=26) + 0.5
@@ -98,13 +100,13 @@ def test_one_file_is_cut_in_time(tmp_path):
 
 def test_three_files_are_the_parts_and_spaced_characters_close_up(tmp_path):
     for part, content in (("train", "a b _ c\nb a"), ("valid", "c _\na"), ("test", "b b b")):
-        path = written(tmp_path, content, f"own.{part}.txt")
-    task = Text(path=path.replace("test", "train"), spaced=True).build()
+        written(tmp_path, content, f"own.{part}.txt")
+    task = Text(path=str(tmp_path / "own.train.txt"), spaced=True).build()
     assert task.vocabulary == 5  # newline, _, a, b, c
     assert np.asarray(task.data["valid"]).tolist() == [4, 1, 0, 2]
     written(tmp_path, "b bb", "own.test.txt")
     with pytest.raises(DataError, match=r"own.test.txt: line 1: 'bb' is longer than a character"):
-        Text(path=path.replace("test", "train"), spaced=True).build()
+        Text(path=str(tmp_path / "own.train.txt"), spaced=True).build()
 
 
 def test_a_character_that_training_lacks_is_named_by_line_and_column(tmp_path):

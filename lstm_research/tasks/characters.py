@@ -36,11 +36,17 @@ def siblings(path: Path) -> dict[str, Path] | None:
     return found if all(each.is_file() for each in found.values()) else None
 
 
+def changed(path: Path) -> tuple[int, ...]:
+    """Return when each file of a text was written, in nanoseconds."""
+    files = siblings(path)
+    return tuple(f.stat().st_mtime_ns for f in ([path] if files is None else files.values()))
+
+
 @lru_cache(maxsize=4)
 def read(
-    path: Path, changed: int, shares: tuple[float, float], spaced: bool, vocabulary: str
+    path: Path, written: tuple[int, ...], shares: tuple[float, float], spaced: bool, vocabulary: str
 ) -> Text:
-    """Return a text; `changed` is when its file was written.
+    """Return a text; `written` is `changed(path)`.
 
     shares: of validation and test, at the end of one file; spaced: as `task.spaced`. DataError: a
     part is empty, is no UTF-8, or holds a character that training lacks (names where).

@@ -53,14 +53,14 @@ def mackey_glass(tau: int, steps: int, seed: int) -> Series:
 def lorenz(steps: int, seed: int) -> Series:
     """Return x, y and z of Lorenz 1963 (10, 28, 8/3), sampled every 0.05 units of time.
 
-    Runge-Kutta of fourth order in steps of 0.025, from a point near (1, 1, 1) by seed.
+    Runge-Kutta of fourth order in steps of 0.01, from a point near (1, 1, 1) by seed.
     """
     point = tuple((1 + 0.1 * np.random.default_rng(seed).standard_normal(3)).tolist())
     kept = []
     for _ in range(TRANSIENT + steps):
         kept.append(point)
-        for _ in range(2):
-            point = _further(point, 0.025)
+        for _ in range(5):
+            point = _further(point, 0.01)
     return Series(("x", "y", "z"), np.array(kept[TRANSIENT:]))
 
 

@@ -17,7 +17,7 @@ from lstm_research.axes import Array, Int, Seed, Tree
 from lstm_research.initial import fold
 from lstm_research.loss import cross_entropy
 from lstm_research.tasks.characters import Text as Parts
-from lstm_research.tasks.characters import read
+from lstm_research.tasks.characters import changed, read
 from lstm_research.tasks.data import Source, fetch, own
 from lstm_research.tasks.limits import checksum, one_of, whole
 from lstm_research.tasks.memoryless import classified
@@ -83,8 +83,8 @@ class Text:
     def build(self) -> Task:
         """Return the task. DataError: the file is absent or damaged, or names what is wrong where."""
         path = fetch(SHAKESPEARE) if self.path is None else own(self.path, self.sha256)
-        shares, changed = (self.valid, self.test), path.stat().st_mtime_ns
-        return from_parts(self, read(path, changed, shares, self.spaced, self.vocabulary))
+        shares, written = (self.valid, self.test), changed(path)
+        return from_parts(self, read(path, written, shares, self.spaced, self.vocabulary))
 
 
 def from_parts(spec: Text, parts: Parts) -> Task:
