@@ -93,7 +93,7 @@ BUILDS = {
     "forecasting quantiles": lambda: table(quantiles=3, horizon=1),
     "forecasting smallest": Forecasting(steps=400, window=1, washout=0, horizon=1).build,
     "anomaly": Anomaly(length=130, held_out=20, rate=0.5).build,
-    "anomaly smallest": Anomaly(length=97, held_out=300, rate=0.9).build,
+    "anomaly smallest": Anomaly(length=97, held_out=100, rate=0.9).build,
     "text": lambda: text(window=6, streams=9),
     "text afresh": lambda: text(window=12, streams=4, carried=False),
     "text smallest": lambda: text(train=26, valid=2, test=3, window=1, streams=9),
