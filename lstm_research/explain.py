@@ -1,7 +1,6 @@
 """What `auto` chooses for a run on this machine, and why: what `lstm-research run --explain` prints."""
 
 import jax
-import jax.numpy as jnp
 
 from lstm_research import fused
 from lstm_research.config import RunSpec
@@ -27,10 +26,9 @@ def explain(spec: RunSpec) -> list[str]:
     loop = fused.chosen(cell, spec.network.engine, hidden, spec.budget.batch // many)
     engine = next(name for name, each in fused.ENGINES.items() if each is loop)
     asked = "" if spec.network.engine == "auto" else " (asked for)"
-    draw = lambda: made.batch(made.task.data, jax.random.key(0), jnp.int32(0)).inputs
-    batch, steps = jax.eval_shape(draw).shape[:2]
-    layers = jax.eval_shape(lambda: made.begin(0).params["layers"])
-    wide = max(leaf.shape[-1] for leaf in jax.tree.leaves(layers) if leaf.ndim > 1)
+    batch, steps = made.drawn.inputs.shape[:2]
+    layers = jax.tree.leaves(made.state.params["layers"])
+    wide = max(leaf.shape[-1] for leaf in layers if leaf.ndim > 1)
     length = piece((steps, batch // many, 1), 4 * wide)
     kept = "all of them" if length >= steps else f"{length} at a time, and run those again"
     return [

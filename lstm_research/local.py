@@ -9,27 +9,17 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lstm_research import run as rim
 from lstm_research import start, store
 from lstm_research.config import RunSpec
 from lstm_research.pack import Pack
 from lstm_research.plan import Choice, Group, packed, plan, told
-from lstm_research.run import Outcome, Shelf, run
-
-
-class Hooks(NamedTuple):
-    """What is done when the worker says something; the number is the place of a run in the list."""
-
-    start: Callable[[int], None] = lambda which: None
-    event: Callable[[int, dict], None] = lambda which, event: None
-    end: Callable[[int, Outcome], None] = lambda which, outcome: None
-    tell: Callable[[str], None] = lambda line: None  # the plan, and the summary
+from lstm_research.run import Hooks, Outcome, Shelf, found, run
 
 
 class Settings(NamedTuple):
@@ -78,8 +68,10 @@ def launch(
     for which, spec in enumerate(specs):
         path = store.find(settings.root, spec.resolved())
         twin = first.setdefault(path, which)
-        if twin == which and not settings.force and store.done(settings.root, spec.resolved()):
-            hooks.end(which, Outcome(store.status(path), path, False))
+        if twin != which or settings.force:
+            continue
+        if (before := found(spec, settings.root)) is not None:
+            hooks.end(which, before)
             first[path] = -1
     todo = [which for which in first.values() if which >= 0]
     try:
@@ -126,11 +118,9 @@ def supervise(
             continue
         worker.process.join()
         for which in sorted(held):  # its last word may have been lost, its result is not
-            resolved = specs[which].resolved()
-            if store.done(settings.root, resolved):
-                path = store.find(settings.root, resolved)
+            if (ended := found(specs[which], settings.root)) is not None:
                 left.discard(which)
-                hooks.end(which, Outcome(store.status(path), path, True))
+                hooks.end(which, ended._replace(ran=True))
         if len(batch) == 1 or not held:
             for which in left & set(batch):
                 left.discard(which)
@@ -155,7 +145,7 @@ def listen(
         if kind == "done":
             return None
         if kind == "fault":
-            raise rim.store.StoreError(said[0]) if said[1] else start.BadJaxlib(said[0])
+            raise store.StoreError(said[0]) if said[1] else start.BadJaxlib(said[0])
         if kind == "start":
             held.add(said[0])
             hooks.start(*said)
@@ -261,7 +251,7 @@ def shelved(
 ) -> Shelf:
     """Return the folders of a group, whose events go to the parent under the names of the runs."""
     mine = [names[k] for k in group.which]
-    hooks = rim.Hooks(
+    hooks = Hooks(
         lambda k: voice.say("start", mine[k]),
         lambda k, event: voice.say("event", mine[k], event),
         lambda k, outcome: voice.say("end", mine[k], outcome),

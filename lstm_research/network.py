@@ -1,6 +1,7 @@
 """The network around the recurrence, of Flax's own layers: embed, recur, normalise, drop, read out."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Literal, cast
 
 import jax
@@ -111,16 +112,21 @@ class Network(nnx.Module):
         rngs: nnx.Rngs | None = None,
         carry: Tree = None,
         return_carry: bool = False,
+        run: Callable[..., Any] = Recurrent.__call__,
     ) -> Any:
-        """Return the outputs, or (carry, outputs); dropout: a rate as data in place of the spec's, in
-        training; carry: what `start` or an earlier call returned, for sequences that go on.
+        """Return the outputs, or (carry, outputs).
+
+        dropout: a rate as data in place of the spec's, in training; carry: what `start` or an earlier
+        call returned, for sequences that go on; run: what takes each layer and its inputs in place of
+        the layer, to look inside (`analysis/`).
         """
         h, after = self.encode(jnp.moveaxis(x, 1, 0)), []
         resets = None if resets is None else resets.T
         for depth, ways in enumerate(self.layers):
             before = [None for _ in ways] if carry is None else carry[depth]
             runs = [
-                way(
+                run(
+                    way,
                     h,
                     lengths=lengths,
                     resets=resets,

@@ -111,7 +111,7 @@ class Pack:
             return self.program.steps(state, data, *given)
 
         started = time.perf_counter()
-        state = jax.tree.map(self._shape, jax.eval_shape(self.program.begin, 0))
+        state = jax.tree.map(self._shape, self.program.state)
         given = (self._shape(jnp.int32(0)), self._shape(jnp.int32(0)))
         with self.at_hand():
             lowered = self.jit(each, donate_argnums=0).lower(state, given, self.data)
@@ -146,7 +146,7 @@ class Pack:
 
     def prepare(self) -> "Pack":
         """Compile what training needs side by side, ahead of the first run; return self."""
-        state = jax.eval_shape(self.program.begin, 0)
+        state = self.program.state
         model = jax.tree.map(
             lambda leaf: np.zeros((self.width, *leaf.shape), leaf.dtype), (state.params, state.rest)
         )
@@ -173,8 +173,8 @@ def split(program: Program, devices: Sequence[Any]) -> tuple[int, str]:
         return 1, "there is one device"
     if batch % many:
         return 1, f"a batch of {batch} does not divide by {many} devices"
-    model = jax.eval_shape(lambda: program.begin(0).params)
-    matrices = [leaf for leaf in jax.tree.leaves(model["layers"]) if leaf.ndim > 1]
+    layers = program.state.params["layers"]
+    matrices = [leaf for leaf in jax.tree.leaves(layers) if leaf.ndim > 1]
     work = 2 * batch * sum(leaf.size for leaf in matrices)
     if work < WORTH:
         return (
@@ -189,11 +189,8 @@ def split(program: Program, devices: Sequence[Any]) -> tuple[int, str]:
 
 def memory(program: Program) -> tuple[int, int]:
     """Return bytes of one run: (kept between the steps, used in one step), an estimate from shapes."""
-    state = jax.eval_shape(program.begin, 0)
+    state, batch = program.state, program.drawn
     kept = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-    batch = jax.eval_shape(
-        lambda: program.batch(program.task.data, jax.random.key(0), jnp.int32(0))
-    )
     steps = batch.inputs.shape[0] * batch.inputs.shape[1]
     wide = sum(leaf.shape[-1] for leaf in jax.tree.leaves(state.params) if leaf.ndim > 1)
     inputs = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(batch))

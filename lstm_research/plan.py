@@ -14,13 +14,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from lstm_research.config import RunSpec
 from lstm_research.gated import Switches
 from lstm_research.pack import Pack
-from lstm_research.program import Program
-from lstm_research.signature import Signature, signature, task, united, unites
+from lstm_research.signature import Signature, program, signature, united, unites
 from lstm_research.superset import Superset
 
 Choice = Literal["auto", "superset", "rows"]
@@ -94,12 +92,9 @@ def group_of(
 def step_seconds(static: Signature) -> float:
     """Return an estimate of the seconds of a core for one training step; 0 where it cannot be built."""
     try:
-        made = Program(
-            static.cell, static.network, task(static.task), static.optimizer, static.budget
-        )
-        draw = lambda: made.batch(made.task.data, jax.random.key(0), jnp.int32(0)).inputs
-        batch, steps = jax.eval_shape(draw).shape[:2]
-        params = jax.eval_shape(lambda: made.begin(0).params)
+        made = program(static)
+        batch, steps = made.drawn.inputs.shape[:2]
+        params = made.state.params
     except Exception:  # what is wrong with it becomes the result of its runs
         return 0.0
     matrices = [leaf.shape for leaf in jax.tree.leaves(params) if leaf.ndim > 1]
@@ -110,9 +105,7 @@ def step_seconds(static: Signature) -> float:
 
 def packed(group: Group) -> Pack:
     """Return the pack of a group, not yet compiled."""
-    static = group.static
-    made = Program(static.cell, static.network, task(static.task), static.optimizer, static.budget)
-    return Pack(made, len(group.which))
+    return Pack(program(group.static), len(group.which))
 
 
 def told(groups: Sequence[Group], jobs: int, before: int, cores: int) -> list[str]:

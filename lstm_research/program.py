@@ -96,6 +96,17 @@ class Program:
         self.observes = model.cell.build().observe is not None
         self.start = model.start
 
+    @cached_property
+    def state(self) -> State:
+        """The shapes of a run's state."""
+        return jax.eval_shape(self.begin, 0)
+
+    @cached_property
+    def drawn(self) -> Batch:
+        """The shapes of a training batch."""
+        draw = lambda data: self.batch(data, jax.random.key(0), jnp.int32(0))
+        return jax.eval_shape(draw, self.task.data)
+
     def member(self, seed: int | Array) -> Member:
         """Return a run of the specs that this program was made from."""
         return Member(seed, *self.own)

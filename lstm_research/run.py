@@ -46,6 +46,7 @@ class Hooks(NamedTuple):
     start: Callable[[int], None] = lambda which: None
     event: Callable[[int, dict], None] = lambda which, event: None
     end: Callable[[int, Outcome], None] = lambda which, outcome: None
+    tell: Callable[[str], None] = lambda line: None  # the plan, and the summary
 
 
 def fit(spec: RunSpec, record: Callable[[dict], None] = lambda event: None) -> Result:
@@ -98,6 +99,15 @@ def finished(
     return dataclasses.replace(result, params=params, rest=rest, step_ms=None, **counts), model
 
 
+def found(spec: RunSpec, root: Path) -> Outcome | None:
+    """Return what a run has come to that needs no more; None: it is to do."""
+    resolved = spec.resolved()
+    if not store.done(root, resolved):
+        return None
+    path = store.find(root, resolved)
+    return Outcome(store.status(path), path, False)
+
+
 def run(
     spec: RunSpec,
     root: Path,
@@ -111,10 +121,9 @@ def run(
     Raises only what is nobody's result: KeyboardInterrupt, a folder that another process holds or
     that cannot be written.
     """
-    resolved, ended = spec.resolved(), []
-    if not force and store.done(root, resolved):
-        path = store.find(root, resolved)
-        return Outcome(store.status(path), path, False)
+    if not force and (before := found(spec, root)) is not None:
+        return before
+    ended: list[Outcome] = []
     hooks = Hooks(event=lambda which, event: watch(event), end=lambda which, end: ended.append(end))
     shelf = Shelf([spec], root, force, tuple(listeners), hooks)
     shelf.fill(lambda: one(program(signature(spec))))

@@ -95,7 +95,7 @@ def task(spec: Any) -> Task:
     return spec.build()
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=32)
 def program(static: Signature) -> Program:
     """Return the training of a signature."""
     return Program(static.cell, static.network, task(static.task), static.optimizer, static.budget)

@@ -5,7 +5,6 @@ the whole training step is split here and its gradients are averaged, which is w
 """
 
 import contextlib
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -21,9 +20,7 @@ from lstm_research.axes import Array, Tree
 from race.rivals import RIVALS, Apply, ours, weights
 
 RATE = 0.01
-SCALE = 2.0**16  # of the loss in float16, whose smallest number would swallow the gradients
 TINY = 1e-30  # ties a pass to the one before it, so that no compiler runs them once
-ROUNDS = "precision" in inspect.signature(lr.unroll).parameters  # else all of a run is of the dtype
 Call = Callable[[int], float]
 
 
@@ -43,23 +40,16 @@ def parts(job: dict[str, Any]) -> tuple[Tree, Apply, Array]:
         held = held._replace(r=tuple(None for _ in held.r))
     dtype = job.get("dtype", "float32")
     x = jax.random.normal(jax.random.key(0), (steps, batch, features))
-    cast_all = job.get("cast", not ROUNDS) and dtype != "float32"
-    if dtype != "float32" and not cast_all:  # operands are rounded, the state is not
+    if dtype != "float32":  # operands are rounded, the state is not
         engine = job["rival"].removeprefix("ours, ")
         return *ours(engine, precision=dtype)(cell, held), x
-    params, apply = RIVALS[job["rival"]].make(cell, held)
-
-    def cast(params: Tree, x: Array) -> Array:
-        return apply(jax.tree.map(lambda p: p.astype(dtype), params), x).astype(jnp.float32)
-
-    return params, cast if cast_all else apply, x.astype(dtype)
+    return *RIVALS[job["rival"]].make(cell, held), x
 
 
 def train(job: dict[str, Any]) -> Call:
     """Return training steps: forward, backward, gradient descent on the mean of h squared."""
     params, apply, x = parts(job)
-    scale = SCALE if job.get("dtype") == "float16" and job.get("cast", not ROUNDS) else 1.0
-    objective = jax.value_and_grad(lambda params, x: scale * jnp.mean(apply(params, x) ** 2))
+    objective = jax.value_and_grad(lambda params, x: jnp.mean(apply(params, x) ** 2))
     average: Callable[[Tree], Tree] = lambda tree: lax.pmean(tree, shards.AXIS)
     several = splits(job)
 
@@ -68,7 +58,7 @@ def train(job: dict[str, Any]) -> Call:
             value, grads = objective(state[0], x)
             if several:
                 value, grads = average((value, grads))
-            return jax.tree.map(lambda p, g: p - RATE / scale * g, state[0], grads), value / scale
+            return jax.tree.map(lambda p, g: p - RATE * g, state[0], grads), value
 
         return lax.fori_loop(0, count, one, (params, jnp.float32(0)))[1]
 

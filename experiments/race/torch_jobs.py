@@ -12,7 +12,7 @@ from lstm_research.interop.blocks import LSTM
 from race.rivals import weights
 
 RATE = 0.01
-SCALE = 2.0**16  # of the loss in float16, as for the others
+SCALE = 2.0**16  # of the loss in float16, whose smallest number would swallow the gradients
 Call = Callable[[int], float]
 
 
