@@ -19,7 +19,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from lstm_research import label, local, store, sweep, trackers
+from lstm_research import label, ledger, local, store, sweep, trackers
 from lstm_research.config import ConfigError, RunSpec, named
 from lstm_research.plan import CHOICES
 from lstm_research.progress import display
@@ -32,14 +32,20 @@ class RunFailed(CompactHydraException):
 
 
 def launch(
-    specs: Sequence[RunSpec], settings: local.Settings, tracked: str
+    specs: Sequence[RunSpec],
+    settings: local.Settings,
+    tracked: str,
+    line: Sequence[str] | None = None,
 ) -> list[Outcome | None]:
     """Run specs, many of them packed, under a live display; return what each came to.
 
-    None: the run is there twice under two names, and its twin has the outcome.
+    None: the run is there twice under two names, and its twin has the outcome. line: the words behind
+    `lstm-research` that ask for these runs, for the ledger of the store.
     """
     if tracked not in trackers.KINDS:
         raise ConfigError(unknown("tracker", tracked, trackers.KINDS, "tracker"))
+    if line is not None:
+        ledger.note(settings.root, line, specs)
     worker = local.hire() if len(specs) > 1 else None  # before the display has a thread
     listeners = trackers.start(tracked, settings.root, label=variant)
     titles = [title(spec) for spec in specs]
@@ -78,15 +84,21 @@ def parts(cell: Any, wrap: Any, task: Any) -> str:
 def settings(rim: Mapping[str, Any], force: bool = False) -> local.Settings:
     """Return the settings of a launch from the keys of a composed job that are no part of the run.
 
-    Raises ConfigError where workers is no number of cores, or pack no way to pack.
+    Raises ConfigError where workers is no number of cores, take none of runs, force no yes or no, or pack
+    no way to pack.
     """
     workers, choice = rim["workers"], rim["pack"]
+    if rim["take"] is not None and not (type(rim["take"]) is int and rim["take"] >= 1):
+        told = f"take: {rim['take']!r} must be a whole number of at least 1, or null for one"
+        raise ConfigError(told)
+    if type(rim["force"]) is not bool:
+        raise ConfigError(f"force: {rim['force']!r} must be true or false")
     if workers is not None and not (type(workers) is int and workers >= 1):
         told = f"workers: {workers!r} must be a whole number of at least 1, or null for all"
         raise ConfigError(told)
     if choice not in CHOICES:
         raise ConfigError(unknown("pack", choice, CHOICES, "way to pack"))
-    return local.Settings(Path(rim["runs"]), force, workers, choice)
+    return local.Settings(Path(rim["runs"]), force or rim["force"], workers, choice)
 
 
 class PackedLauncher(Launcher):
