@@ -13,7 +13,21 @@ from lstm_research.spelling import nearest
 from lstm_research.start import BadJaxlib
 from lstm_research.tasks.data import DataError
 
-COMMANDS = ("quickstart", "run", "table", "cells", "export", "check")  # files of `commands/`
+COMMANDS = (
+    "quickstart",
+    "run",
+    "search",
+    "table",
+    "report",
+    "inspect",
+    "runs",
+    "show",
+    "cells",
+    "tasks",
+    "sync",
+    "export",
+    "check",
+)  # files of `commands/`
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -61,11 +61,7 @@ def cut(
     """Return a metric over every bin of the task's slices; nothing where it has none."""
     if task.slices is None or batch.extent is None:
         return {}
-    found = {}
-    for low, high in task.slices.bins:
-        inside = (batch.extent >= low) & (batch.extent <= high)
-        found[task.slices.label(metric, low, high)] = masked(values, jnp.where(inside, mask, 0))
-    return found
+    return task.slices.cut(metric, values, batch.extent, mask)
 
 
 def evaluate(

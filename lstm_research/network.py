@@ -1,6 +1,7 @@
 """The network around the recurrence, of Flax's own layers: embed, recur, normalise, drop, read out."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Literal, cast
 
 import jax
@@ -109,13 +110,18 @@ class Network(nnx.Module):
         deterministic: bool | None = None,
         dropout: Float[Array, ""] | None = None,
         rngs: nnx.Rngs | None = None,
+        run: Callable[..., Any] = Recurrent.__call__,
     ) -> Float[Array, "..."]:
-        """Return the outputs; dropout: a rate as data in place of the spec's, in training."""
+        """Return the outputs; dropout: a rate as data in place of the spec's, in training.
+
+        run: what takes each layer and its inputs in place of the layer, to look inside (`analysis/`).
+        """
         h, ends = self.encode(jnp.moveaxis(x, 1, 0)), []
         resets = None if resets is None else resets.T
         for depth, ways in enumerate(self.layers):
             runs = [
-                way(
+                run(
+                    way,
                     h,
                     lengths=lengths,
                     resets=resets,

@@ -91,6 +91,16 @@ def test_symbols_are_uniform_over_the_alphabet():
     assert shares[0] == shares[9] == 0 and np.allclose(shares[1:9], 1 / 8, atol=0.0083)
 
 
+def test_accuracy_is_told_by_the_place_of_the_symbol():
+    spec = Copying(delay=4, symbols=3)
+    batch = spec.build().sample(jax.random.key(1), 50)
+    outputs = np.eye(spec.alphabet + 1)[np.asarray(batch.targets)]
+    outputs[:, -2] = np.eye(spec.alphabet + 1)[0]  # blank in place of the second
+    found = jax.jit(partial(metrics, spec.build()))(np.float32(outputs), batch)
+    shares = {name: float(a / b) for name, (a, b) in found.items() if "@" in name}
+    assert shares == {"accuracy@place=1": 1.0, "accuracy@place=2": 0.0, "accuracy@place=3": 1.0}
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_drawn_delay_is_uniform_and_ends_with_the_recital(form):
     spec = Copying(form=form, delay=4, symbols=2, variable=True, held_out=4000)

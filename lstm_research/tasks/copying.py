@@ -44,6 +44,8 @@ class Copying:
               arXiv:1602.06662); it ends with its recital, and accuracy is told by lag, the steps
               from a symbol to its recital
 
+    Where the delay is fixed every symbol is recalled after the same lag; `accuracy@place` is then that
+    of the first, the second...
     Departures: inputs are tokens, where Bai et al. feed the number of the token as one real input;
     solved at an accuracy of 0.99, for which no paper sets a criterion.
     """
@@ -76,6 +78,7 @@ class Copying:
             loss="cross_entropy",
             outputs=self.alphabet + 1,
             vocabulary=self.alphabet + 2,
+            symbols=("-", *map(str, range(1, self.alphabet + 1)), ":"),
             draw=draw,
             held_out=drawn_once(draw, self.held_out),
             metric="nll",
@@ -95,9 +98,15 @@ def _draw(spec: Copying, key: Seed, size: int) -> Batch:
     after = BLANK if spec.form == "arjovsky" else cue
     inputs = [symbols, fill(spec.delay - 1, BLANK), fill(1, cue), fill(recalled, after)]
     targets = jnp.concatenate([fill(spec.delay + recalled, BLANK), symbols], axis=1)
-    scored = jnp.arange(targets.shape[1]) >= spec.delay + recalled
+    place = jnp.arange(targets.shape[1]) - spec.delay - recalled + 1  # 1 for the first symbol
     mask = jnp.ones(targets.shape)
-    return Batch(jnp.concatenate(inputs, axis=1), targets, mask, scored=mask * scored)
+    return Batch(
+        jnp.concatenate(inputs, axis=1),
+        targets,
+        mask,
+        scored=mask * (place > 0),
+        extent=jnp.broadcast_to(place, targets.shape),
+    )
 
 
 def _draw_variable(spec: Copying, key: Seed, size: int) -> Batch:
@@ -116,10 +125,12 @@ def _draw_variable(spec: Copying, key: Seed, size: int) -> Batch:
     return Batch(inputs, targets, mask, lengths[:, 0], scored=1.0 * recital, extent=extent)
 
 
-def _slices(spec: Copying) -> Slices | None:
-    """Return bins of the lag where it varies."""
+def _slices(spec: Copying) -> Slices:
+    """Return bins of the lag where it varies, else of the place among the symbols."""
     lag = spec.symbols
-    return even("lag", lag + 1, lag + spec.delay) if spec.variable else None
+    return (
+        even("lag", lag + 1, lag + spec.delay) if spec.variable else even("place", 1, spec.symbols)
+    )
 
 
 def _chance(spec: Copying) -> dict[str, float]:
