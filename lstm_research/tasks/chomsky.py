@@ -68,6 +68,7 @@ class Chomsky:
             loss="cross_entropy",
             outputs=problem.classes,
             vocabulary=problem.symbols + 1,
+            symbols=(*(problem.names or map(str, range(problem.symbols))), "?"),
             draw=lambda data, key, size: drawn(data, key, size, train),
             held_out=held_out_by_span(drawn, train, test, self.held_out),
             metric="accuracy",
