@@ -37,7 +37,8 @@ class Chomsky:
     Deletang et al. 2023 (arXiv:2207.02098): length 40, test_length 500. Accuracy is the mean over
     strings of the share of right symbols, one guess at each ask. The paper averages over lengths,
     and takes the best of ten seeds and three rates; 0.9 on longer strings is its success. Ours is a
-    validation accuracy of 0.99, at training lengths. Departures: a batch holds strings of many
+    validation accuracy of 0.99, at training lengths; longer strings often need
+    budget.stop_when_solved=false. Departures: a batch holds strings of many
     lengths, its lengths begin where the problem has an answer, and answers end with their end
     symbol, where the paper trains on zeros behind it too.
     """
@@ -67,6 +68,7 @@ class Chomsky:
             loss="cross_entropy",
             outputs=problem.classes,
             vocabulary=problem.symbols + 1,
+            symbols=(*(problem.names or map(str, range(problem.symbols))), "?"),
             draw=lambda data, key, size: drawn(data, key, size, train),
             held_out=held_out_by_span(drawn, train, test, self.held_out),
             metric="accuracy",

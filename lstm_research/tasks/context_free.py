@@ -159,10 +159,10 @@ def _reverse_string(key: Seed, lengths: Int[Array, "batch"], longest: int) -> St
 
 CONTEXT_FREE = {
     "modular_arithmetic_brackets": Problem(
-        MODULUS + 4, MODULUS, 1, _brackets, evenly(MODULUS), single=True
+        MODULUS + 4, MODULUS, 1, _brackets, evenly(MODULUS), True, "01234+-()"
     ),
     "solve_equation": Problem(
-        MODULUS + 6, MODULUS, 3, _solve_equation, evenly(MODULUS), single=True
+        MODULUS + 6, MODULUS, 3, _solve_equation, evenly(MODULUS), True, "01234+-()x="
     ),
     "stack_manipulation": Problem(5, 3, 2, _stack_manipulation, _stack_chance),
     "reverse_string": Problem(2, 2, 1, _reverse_string, evenly(2)),

@@ -20,6 +20,7 @@ from lstm_research.tasks.spans import Span, held_out_by_span, slices, spans
 from lstm_research.tasks.task import Batch, Slices, Success, Task, held_out_key
 from lstm_research.tasks.walks import Language, sets_right, walk
 
+OPENS, CLOSES = "([{<", ")]}>"  # of up to four kinds
 FORMS = ("nested", "shuffled")
 WALKS = 500  # that tell what is reached without memory, to about 0.005
 
@@ -80,6 +81,9 @@ class Dyck:
             loss="bernoulli",
             outputs=2 * self.brackets + 1,
             vocabulary=2 * self.brackets,
+            symbols=tuple(OPENS[: self.brackets] + CLOSES[: self.brackets])
+            if self.brackets <= 4
+            else (),
             draw=lambda data, key, size: drawn(data, key, size, train),
             held_out=held_out_by_span(drawn, train, test, self.held_out),
             metric="set",

@@ -55,6 +55,8 @@ class Induction:
             loss="cross_entropy",
             outputs=symbols,
             vocabulary=self.vocabulary,
+            symbols=(*map(str, range(symbols)), "!"),
+            marks=(symbols,),
             draw=lambda data, key, size: drawn(data, key, size, train),
             held_out=held_out_by_span(drawn, train, test, self.held_out),
             metric="accuracy",

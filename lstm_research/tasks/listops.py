@@ -94,6 +94,7 @@ class ListOps:
             loss="cross_entropy",
             outputs=CLASSES,
             vocabulary=trees.TOKENS,
+            symbols=(*map(str, range(10)), "[MIN", "[MAX", "[MED", "[SM", "]"),
             draw=lambda data, key, size: draw_at(data, key, 0, size),
             draw_at=draw_at,
             held_out=lambda data, split: _held_out(data, split, longest),

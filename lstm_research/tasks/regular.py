@@ -26,7 +26,6 @@ from lstm_research.tasks.transduction import Problem, Strings, constant, evenly,
 
 CIRCLE = 5
 MODULUS = 5
-OPERATORS = "+-*"  # tokens 5, 6, 7, after the digits
 
 
 def symbols(key: Seed, name: str, shape: tuple[int, ...], many: int) -> Int[Array, "..."]:
@@ -99,6 +98,6 @@ REGULAR = {
     "even_pairs": Problem(2, 2, 2, _even_pairs, evenly(2), single=True),
     "cycle_navigation": Problem(3, CIRCLE, 1, _cycle_navigation, _cycle_chance, single=True),
     "modular_arithmetic": Problem(
-        MODULUS + 3, MODULUS, 1, _modular_arithmetic, _arithmetic_chance, single=True
+        MODULUS + 3, MODULUS, 1, _modular_arithmetic, _arithmetic_chance, True, "01234+-*"
     ),
 }

@@ -69,6 +69,8 @@ class Selective:
             loss="cross_entropy",
             outputs=self.alphabet + 1,
             vocabulary=self.alphabet + 2,
+            symbols=("-", *map(str, range(1, self.alphabet + 1)), ":"),
+            marks=tuple(range(1, self.alphabet + 1)),
             draw=draw,
             held_out=drawn_once(draw, self.held_out),
             metric="nll" if denoise else "accuracy",

@@ -45,6 +45,7 @@ class Problem(NamedTuple):
     make      (key, lengths, longest) -> Strings; longest is static
     chance    span of lengths -> what the best constant reaches: an `ask` tells nothing of the string
     single    one class answers each string
+    names     a letter for each symbol; empty: its number
     """
 
     symbols: int
@@ -53,6 +54,7 @@ class Problem(NamedTuple):
     make: Callable[[Seed, Int[Array, "batch"], int], Strings]
     chance: Callable[[Span], dict[str, float]]
     single: bool = False
+    names: str = ""
 
 
 def draw(problem: Problem, key: Seed, size: int, span: Span) -> Batch:
