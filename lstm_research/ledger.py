@@ -1,7 +1,7 @@
 """Which sweeps were asked for: `<runs>/sweeps.jsonl`, a line a launch, so that what is missing has a name.
 
 The store knows the runs that were begun. A sweep that was stopped early has others, and the line that goes
-on with it; both are written down before the first run starts.
+on with it; both are written down before the first run starts. A sweep of another Hydra launcher is not.
 """
 
 import json

@@ -12,6 +12,11 @@ ADDING = {"kind": "adding", "length": 10}
 PARITY = {"kind": "parity", "length": 20, "variable": True}
 CELLS = {"elman": {"kind": "elman"}, "lstm": {"kind": "gated"}}
 AROUND = {"commit": "c0ffee" * 7, "dirty": False, "versions": {"jax": "0.10.1"}, "device": "cpu"}
+LAYER = {
+    "name": "a",
+    "gates": {"forget": {"mean": 0.9}},
+    "cost": {"flops": 617, "kept_bytes": None},
+}
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><rect width="40" height="20"/></svg>'
 
 
@@ -70,7 +75,9 @@ def study(root: Path) -> Path:
     folder = store.find(root, spec("lstm", ADDING, 0)) / "inspect"
     folder.mkdir()
     (folder / "gates.svg").write_text(SVG)
-    (folder / "numbers.json").write_text(json.dumps({"flops": 1234, "gates": {"forget": 0.9}}))
+    (folder / "numbers.json").write_text(
+        json.dumps({"split": "valid", "layers": [LAYER, LAYER | {"name": "b"}]})
+    )
     return root
 
 

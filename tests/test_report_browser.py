@@ -46,6 +46,7 @@ def page(browser, file):
     """The page, drawn; the test fails where the console says anything or anything is fetched."""
     said, asked = [], []
     opened = browser.new_page(viewport={"width": 1280, "height": 900})
+    opened.set_default_timeout(60_000)
     opened.on("console", lambda message: said.append(message.text))
     opened.on("pageerror", lambda error: said.append(str(error)))
     opened.on("request", lambda request: asked.append(request.url))
@@ -58,8 +59,7 @@ def page(browser, file):
 
 
 def drawn(page, chart: str = "curves") -> None:
-    page.wait_for_selector(f"#{chart} svg")
-    page.wait_for_function(f"document.querySelectorAll('#{chart} svg').length === 1")
+    page.wait_for_function(f"document.querySelectorAll('#{chart} svg.marks').length === 1")
 
 
 def texts(page, selector: str) -> list[str]:
@@ -68,7 +68,7 @@ def texts(page, selector: str) -> list[str]:
 
 def marks(page, chart: str, kind: str, many: int) -> None:
     """Wait until a chart has so many marks of a kind."""
-    found = f"#{chart} svg [aria-roledescription='{kind}']"
+    found = f"#{chart} svg.marks [aria-roledescription='{kind}']"
     page.wait_for_function(
         "([found, many]) => document.querySelectorAll(found).length === many", arg=[found, many]
     )
@@ -108,7 +108,7 @@ def test_the_filter_narrows_tables_runs_and_charts(page):
     assert page.locator("#run-count").inner_text() == "7 of 7 runs".replace("of 7", "of 13")
     marks(page, "curves", "line mark", 1)
     page.fill("#filter", "nothing")
-    assert texts(page, VARIANT) == [] and page.locator("#curves svg").is_hidden()
+    assert texts(page, VARIANT) == [] and page.locator("#curves svg.marks").is_hidden()
 
 
 def test_runs_are_filtered_by_any_word_of_theirs(page):
@@ -147,9 +147,9 @@ def test_the_curve_over_length_shows_where_a_task_has_one(page):
 
 def test_another_baseline_changes_the_differences(page):
     column = "#task-table tbody td:nth-child(4)"
-    assert texts(page, column) == ["", "-0.045"]
+    assert texts(page, column) == ["", "-0.05"]
     page.select_option("#baseline", label="lstm")
-    assert texts(page, column) == ["0.045", ""]
+    assert texts(page, column) == ["0.05", ""]
 
 
 def test_settings_of_two_variants_are_compared(page):

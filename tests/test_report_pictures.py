@@ -3,7 +3,7 @@
 import base64
 import json
 
-from studied import SVG
+from studied import LAYER, SVG
 
 from lstm_research.report.pictures import embedded, numbers, pictures, within
 
@@ -30,12 +30,28 @@ def test_pictures_beyond_the_room_are_counted_not_embedded(tmp_path):
     assert [each["name"] for each in kept[3]] == ["small"] and left == 1 and len(kept[5]) == 1
 
 
-def test_numbers_are_single_values_by_dotted_name_and_nothing_where_the_file_is_damaged(tmp_path):
+def test_of_two_formats_the_smaller_is_taken(tmp_path):
+    (tmp_path / "inspect").mkdir()
+    (tmp_path / "inspect" / "gates.svg").write_bytes(b"1" * 10)
+    (tmp_path / "inspect" / "gates.png").write_bytes(b"1" * 9)
+    assert [file.name for file in pictures(tmp_path)] == ["gates.png"]
+
+
+def test_numbers_are_single_values_by_layer_and_costs_are_added_where_all_are_known(tmp_path):
     assert numbers(tmp_path) == {}
     (tmp_path / "inspect").mkdir()
     file = tmp_path / "inspect" / "numbers.json"
-    file.write_text(json.dumps({"flops": 3, "gates": {"forget": 0.5, "all": [1, 2], "on": True}}))
-    assert numbers(tmp_path) == {"flops": 3, "gates.forget": 0.5}
-    for damaged in ("{", "[1]"):
+    file.write_text(
+        json.dumps({"examples": 3, "all": [1, 2], "layers": [LAYER, LAYER | {"name": "b"}]})
+    )
+    expected = {"examples": 3, "flops": 2 * 617}
+    for name in ("a", "b"):
+        expected |= {
+            f"{name}.name": name,
+            f"{name}.gates.forget.mean": 0.9,
+            f"{name}.cost.flops": 617,
+        }
+    assert numbers(tmp_path) == expected | {"b.name": "b"}
+    for damaged in ("{", "[1]", '{"layers": 3}', '{"layers": [3]}'):
         file.write_text(damaged)
         assert numbers(tmp_path) == {}

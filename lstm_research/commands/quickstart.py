@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lstm_research import ledger, local, sweep
+from lstm_research import local, sweep
 from lstm_research.commands import table
 from lstm_research.commands.run import launch
 
@@ -16,7 +16,6 @@ def main(arguments: list[str]) -> int:
     apart = local.Settings(
         Path(options.runs), choice="rows"
     )  # a superset has no step time of a row
-    specs = sweep.study("quickstart")
-    ledger.note(apart.root, ["quickstart", "--runs", options.runs], specs)
-    code = launch(specs, apart, "auto")
+    line = ["quickstart", "--runs", options.runs]
+    code = launch(sweep.study("quickstart"), apart, "auto", line)
     return table.main([options.runs, "--study", "quickstart"]) or code

@@ -8,7 +8,7 @@ from typing import Any
 
 import hydra
 
-from lstm_research import catalogue, launcher, ledger, local, parts, start, store, sweep, trackers
+from lstm_research import catalogue, launcher, local, parts, start, store, sweep, trackers
 from lstm_research.commands import FAILED
 from lstm_research.config import ConfigError, RunSpec
 from lstm_research.explain import explain
@@ -47,20 +47,18 @@ def main(arguments: list[str]) -> int:
         return told(specs)
     theirs = set(flags) - {"-m", "--multirun", "--force"}
     named = [word.partition("=")[2] for word in overrides if word.startswith("hydra/launcher=")]
-    taken = rim["take"] is not None and many and not theirs
-    if taken and named in ([], ["packed"]):
+    take = rim["take"] if many and not theirs else None
+    if take is not None and named in ([], ["packed"]):
         raise ConfigError(
-            f"take: {rim['take']} is for the jobs of another launcher of Hydra, as hydra/launcher=joblib"
+            f"take: {take} is for the jobs of another launcher of Hydra, as hydra/launcher=joblib"
         )
-    if many and not theirs:
-        ledger.note(way.root, ["run", "-m", *overrides], specs)
     if theirs or named:
         words = [*map(sweep.widen, sweep.parse(sweep.without_nulls(overrides)))]
-        words = parts.divided(words, rim["take"]) if taken else words
+        words = parts.divided(words, take) if take is not None else words
         words += ["force=true"] if way.force else []
         ended = hydra_main([*(flag for flag in flags if flag != "--force"), *words])
         return ended if theirs else report(specs, way.root) or ended
-    return launch(specs, way, rim["tracker"])
+    return launch(specs, way, rim["tracker"], ["run", "-m", *overrides] if many else None)
 
 
 def told(specs: Sequence[RunSpec]) -> int:
@@ -114,9 +112,17 @@ def job(config: Any) -> float | None:
     return launcher.answer(spec, root)
 
 
-def launch(specs: Sequence[RunSpec], settings: local.Settings, tracked: str) -> int:
-    """Run specs, many of them packed; show how far they are, say what became of them."""
-    ended = launcher.launch(specs, settings, tracked)
+def launch(
+    specs: Sequence[RunSpec],
+    settings: local.Settings,
+    tracked: str,
+    line: Sequence[str] | None = None,
+) -> int:
+    """Run specs, many of them packed; show how far they are, say what became of them.
+
+    line: the words that ask for this sweep, to be written down.
+    """
+    ended = launcher.launch(specs, settings, tracked, line)
     before = sum(outcome is not None and not outcome.ran for outcome in ended)
     return report(specs, settings.root, before)
 

@@ -4,6 +4,7 @@ The one decision: the page computes nothing that a reader could quote. Means, in
 of `table.py`, made here for every baseline that the page offers.
 """
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,12 +23,9 @@ from lstm_research.table import Row, Run, Table, distinct, gathered, named
 
 Names = Mapping[str, Mapping]
 SPLIT = "test"
+ROOM = 2_000_000  # characters of a page besides its libraries
 COMPARISONS = 20_000  # most paired tests of a page
 PARTS = ("cell", "wrap", "task", "network", "optimizer", "budget")
-COSTS = (
-    "flops",
-    "memory_bytes",
-)  # in a result or in inspect/numbers.json, where anybody wrote them
 KEPT = (
     *("status", "steps", "solved_at", "diverged_at", "best_step", "parameters", "step_ms"),
     *("compile_s", "train_s", "error"),
@@ -78,11 +76,7 @@ def data(
         curves.gathered({at: read[at] for at, run in enumerate(runs) if run["task"] == task}, most)
         for task in range(len(found.tasks))
     ]
-    shown, left = pictures.within(
-        {at: files for at, run in enumerate(found.runs)
-         if (files := pictures.pictures(run.record.path))}
-    )  # fmt: skip
-    return {
+    whole = {
         "split": SPLIT,
         "level": LEVEL,
         "student": student(most_seeds(found.runs)),
@@ -96,9 +90,20 @@ def data(
         "shared": {name: shelf.values for name, shelf in shelves.items()},
         "curves": [{name: each._asdict() for name, each in one.items()} for one in by_task],
         "points": most,
-        "pictures": {str(at): each for at, each in shown.items()},
-        "notes": [*found.table.notes, *told(most, by_task, left), *faults],
+        "notes": [*found.table.notes, *told(most, by_task), *faults],
     }  # fmt: skip
+    return illustrated(whole, found.runs)
+
+
+def illustrated(whole: dict[str, Any], runs: Sequence[Run]) -> dict[str, Any]:
+    """Return the data with the pictures that still have room, of every variant before any twice."""
+    first = sorted(range(len(runs)), key=lambda at: seed(runs[at]))
+    files = {at: pictures.pictures(runs[at].record.path) for at in first}
+    room = ROOM - len(json.dumps(whole, separators=(",", ":")))
+    shown, left = pictures.within(files, room)
+    note = f"{left} pictures had no room in this page; they lie in the runs' inspect folders."
+    notes = [*whole["notes"], *([note] if left else [])]
+    return {**whole, "pictures": {str(at): each for at, each in shown.items()}, "notes": notes}
 
 
 def arranged(runs: Sequence[Run], baseline: str | None) -> Sorted:
@@ -159,7 +164,7 @@ def summary(each: Entry | None, found: Sorted) -> dict[str, Any] | None:
         "size": "" if each.parameters is None else digits.count(each.parameters),
         "step_ms": each.step_ms,
         "time": "" if each.step_ms is None else digits.milliseconds(each.step_ms),
-        "values": [value for _, value in each.values],
+        "sequences": each.sequences,
     }
 
 
@@ -210,7 +215,7 @@ def described(run: Run, found: Sorted, shelves: Mapping[str, Shelf]) -> dict[str
         if isinstance(each, Mapping)
     }
     told = pictures.numbers(record.path)
-    costs = {k: v for k in COSTS if (v := result.get(k, told.get(k))) is not None}
+    costs = {name: told[name] for name in pictures.COSTS if name in told}
     metric = result.get("metric")
     return {
         "id": f"{record.study}/{record.path.name}",
@@ -251,18 +256,13 @@ def readable(paths: Sequence[Path]) -> tuple[list[dict[str, curves.Series]], lis
     return found, faults
 
 
-def told(most: int, by_task: Sequence[Mapping[str, curves.Thinned]], left: int) -> list[str]:
-    """Say what the curves were thinned to, and which pictures had no room."""
+def told(most: int, by_task: Sequence[Mapping[str, curves.Thinned]]) -> list[str]:
+    """Say what the curves were thinned to, and what their bands are."""
     thin = any(len(each.steps) >= most for one in by_task for each in one.values())
-    notes = [
+    return [
         f"Curves have at most {most} points"
         + (", each the mean of a bin of steps." if thin else "; none of these was thinned.")
         + f" Bands: {LEVEL:.0%} Student interval over the seeds of a step; a run that stopped early"
         " (solved, or out of patience) keeps its last value, one that diverged or failed leaves."
         " Axes span the seeds; bands are cut there."
     ]
-    if left:
-        notes.append(
-            f"{left} pictures had no room in this page; they lie in the runs' inspect folders."
-        )
-    return notes

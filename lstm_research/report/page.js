@@ -106,15 +106,16 @@ function single() {
   const task = D.tasks[S.task], of = (variant) => D.entries[variant][S.task] ?? {};
   const runs = (variant) => D.runs.filter((run) => run.variant === variant && run.task === S.task);
   $("one-title").textContent = `${task.label}: ${titled(task)}`;
-  const extra = [["flops", "FLOPs/step"], ["memory_bytes", "memory, bytes"]].filter(([key]) => D.runs.some((run) => run[key] != null))
-    .map(([key, label]) => ({ key, label, value: (variant) => runs(variant).find((run) => run[key] != null)?.[key] }));
+  const extra = [["flops", "FLOPs", "forward step, XLA"], ["kept_bytes", "memory", "bytes a step keeps"]].filter(([key]) => D.runs.some((run) => run[key] != null))
+    .map(([key, label, under]) => ({ key, label, under, show: (v) => count(runs(v).find((run) => run[key] != null)?.[key]), value: (variant) => runs(variant).find((run) => run[key] != null)?.[key] }));
   const columns = [variantColumn,
     { key: "mean", label: "mean", under: `on ${D.split}`, value: (v) => of(v).mean, show: (v) => of(v).text, best: true },
     { key: "interval", label: "interval", under: `width, ${100 * D.level} %`, value: (v) => of(v).low == null ? null : of(v).high - of(v).low, show: (v) => of(v).interval, best: true },
     { key: "delta", label: "Δ", under: "to baseline", value: (v) => versus(v, S.task)?.[0] },
     { key: "p", label: "p", under: "Holm", value: (v) => versus(v, S.task)?.[1] },
     { key: "n", label: "n", value: (v) => of(v).n },
-    ...(task.criterion ? [{ key: "solved", label: "solved", value: (v) => of(v).solved }] : []),
+    ...(task.criterion ? [{ key: "solved", label: "solved", value: (v) => of(v).solved },
+      { key: "sequences", label: "after", under: "sequences", value: (v) => of(v).sequences, show: (v) => count(of(v).sequences) }] : []),
     { key: "diverged", label: "diverged", value: (v) => of(v).diverged, bad: true },
     { key: "failed", label: "failed", value: (v) => of(v).failed, bad: true },
     { key: "parameters", label: "parameters", value: (v) => of(v).parameters, show: (v) => of(v).size },

@@ -44,6 +44,8 @@ def inert(text: str) -> str:
 def bundle() -> str:
     """Return the libraries that draw, as one script."""
     version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+    known = vl_convert.get_vegalite_versions()
+    version = version if version in known else known[-1]
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", version).replace(
         "</script", "<\\/script"
     )

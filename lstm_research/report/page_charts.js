@@ -108,7 +108,7 @@ async function charts() {
     draw("results", { entries, results, guides: guides.filter(({ value }) => value > low - (high - low) && value < high + (high - low)) }, (spec) => axes(spec, "x", (x) => { x.title = titled(task); })),
     draw("curves", { curves: log ? lines.filter((row) => row.value > 0) : lines }, (spec) => axes(spec, "y", (y) => {
       y.title = S.metric;
-      y.scale = { type: log ? "log" : "linear", zero: false, domain: around(lines, log) };
+      y.scale = { ...(log ? { type: "log" } : { zero: false }), domain: around(lines, log) };
     }), { ...common, floor: log ? least / 2 : -1e300 }),
     draw("slices", { slices: cut, guides: level }, (spec) => {
       axes(spec, "x", (x) => { x.title = cut[0]?.along; });

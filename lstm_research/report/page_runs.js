@@ -31,7 +31,7 @@ function told(run) {
   };
   const spec = PARTS.map((part) => block(part, flat(D.shared[part][run.shared[part]], "").map(([key, value]) => [key, value])));
   const metrics = Object.entries(run.metrics).map(([split, each]) => block(split, Object.entries(each).map(([name, value]) => [name, value])));
-  const numbers = ["steps", "best_step", "solved_at", "diverged_at", "parameters", "step_ms", "compile_s", "train_s", "flops", "memory_bytes"];
+  const numbers = ["steps", "best_step", "solved_at", "diverged_at", "parameters", "step_ms", "compile_s", "train_s", "flops", "kept_bytes"];
   return [
     run.error ? el("p", { class: "bad" }, run.error) : "",
     el("p", { class: "quiet" }, run.path),
