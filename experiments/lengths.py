@@ -62,9 +62,17 @@ class Panel(NamedTuple):
     trained: int | None = None
 
 
+FAR = "task.test_length=200"
 TASKS = {
-    "parity_deletang": Panel("task.test_length=160", 40),
-    "parity": Panel("task.answer=step"),
+    "parity_deletang": Panel(FAR, 40),
+    "chomsky/even_pairs": Panel(FAR, 40),
+    "chomsky/cycle_navigation": Panel(FAR, 40),
+    "words/z5": Panel(FAR, 40),
+    "automaton/tomita_6": Panel(FAR, 40),
+    "dyck/dyck_1": Panel(FAR, 40),
+    "anbn": Panel("", 10),
+    "adding": Panel("task.length=50"),
+    "reber": Panel(""),
 }
 
 
@@ -94,13 +102,21 @@ def gathered(wanted: Mapping[tuple[str, str], Sequence[Any]], known: Mapping[str
     ]
 
 
-def bins(line: Line) -> dict[str, tuple[int, int]]:
-    """Return the metrics of a line that are of a bin, with its ends; those without a number are left out."""
-    found = {name: BIN.fullmatch(name) for name in line["result"]["test"]}
+def bins(line: Line) -> dict[str, re.Match[str]]:
+    """Return the bins of a line's metric, by the names of their numbers; those without one are left out.
+
+    Where the task's own metric is not cut, the first that is stands for it.
+    """
+    result = line["result"]
+    found = {name: BIN.fullmatch(name) for name in result["test"]}
+    cut = {name: match for name, match in found.items() if match is not None}
+    metrics = {match["metric"] for match in cut.values()}
+    first = next(iter(cut.values()))["metric"] if cut else ""
+    shown = result["metric"] if result["metric"] in metrics else first
     return {
-        name: (int(match["low"]), int(match["high"] or match["low"]))
-        for name, match in found.items()
-        if match is not None and math.isfinite(line["result"]["test"][name])
+        name: match
+        for name, match in cut.items()
+        if match["metric"] == shown and math.isfinite(result["test"][name])
     }
 
 
@@ -111,15 +127,13 @@ def curves(found: Iterable[Line]) -> Iterator[Curve]:
         if not runs:
             continue
         first = runs[0]["result"]
-        points = []
-        for name, (low, high) in bins(runs[0]).items():
-            values = [line["result"]["test"][name] for line in runs]
-            points.append(Point(low, high, statistics.fmean(values), min(values), max(values)))
-        metric, axis = first["metric"], "length"
-        if points:
-            match = BIN.fullmatch(next(iter(bins(runs[0]))))
-            assert match is not None
+        points, metric, axis = [], first["metric"], "length"
+        for name, match in bins(runs[0]).items():
             metric, axis = match["metric"], match["name"]
+            values = [line["result"]["test"][name] for line in runs]
+            ends = int(match["low"]), int(match["high"] or match["low"])
+            points.append(Point(*ends, statistics.fmean(values), min(values), max(values)))
+        points.sort()
         chance = first["chance"].get(metric)
         yield Curve(task, CELLS[cell], metric, axis, runs[0]["trained"], chance, tuple(points))
 

@@ -17,7 +17,8 @@ chance. A row is solved where more than half of its seeds are. Steps, sequences 
 the seeds that solved it, up to the validation that said so: median, and the range in brackets. Seconds
 are those of training on one core; two runs share the two cores; compiling and validating come on top. A
 load average well above 2 says that others used the cores too and that the seconds are too many.
-Reached is the test metric of every seed, chance what is reached without memory.
+Reached is the test metric of every seed, chance what is reached without memory. `solve.yaml` names the
+tasks that are left out, and why.
 """
 
 import argparse
@@ -106,7 +107,6 @@ def rendered(path: Path) -> str:
     head = [
         f"# {text[0]}",
         text[-1].strip(),
-        f"Left out: {', '.join(f'{name} ({why})' for name, why in LEFT_OUT.items())}.",
         f"Every setting begins with `{BASE}`. {len(found)} runs, {cost:.0f} core-minutes of training "
         f"and compiling; {told.origin(found)}.",
     ]
