@@ -16,6 +16,7 @@ from lstm_research.tasks.data import DataError
 COMMANDS = (
     "quickstart",
     "run",
+    "search",
     "table",
     "report",
     "inspect",

@@ -21,17 +21,15 @@ class RunBusy(StoreError):
     """Another process is writing this run."""
 
 
-def take(folder: Path) -> int:
-    """Lock `folder/lock` and return the descriptor that holds it, or raise RunBusy."""
-    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+def take(folder: Path, name: str = "lock", what: str = "writing this run") -> int:
+    """Lock a file of a folder and return the descriptor that holds it, or raise RunBusy."""
+    lock = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.read(lock, 32).decode(errors="replace").strip() or "unknown"
         os.close(lock)
-        raise RunBusy(
-            f"{folder}: process {holder} is writing this run. Wait for it, or stop it."
-        ) from None
+        raise RunBusy(f"{folder}: process {holder} is {what}. Wait for it, or stop it.") from None
     except OSError:
         os.close(lock)
         raise

@@ -84,15 +84,21 @@ def parts(cell: Any, wrap: Any, task: Any) -> str:
 def settings(rim: Mapping[str, Any], force: bool = False) -> local.Settings:
     """Return the settings of a launch from the keys of a composed job that are no part of the run.
 
-    Raises ConfigError where workers is no number of cores, or pack no way to pack.
+    Raises ConfigError where workers is no number of cores, take none of runs, force no yes or no, or pack
+    no way to pack.
     """
     workers, choice = rim["workers"], rim["pack"]
+    if rim["take"] is not None and not (type(rim["take"]) is int and rim["take"] >= 1):
+        told = f"take: {rim['take']!r} must be a whole number of at least 1, or null for one"
+        raise ConfigError(told)
+    if type(rim["force"]) is not bool:
+        raise ConfigError(f"force: {rim['force']!r} must be true or false")
     if workers is not None and not (type(workers) is int and workers >= 1):
         told = f"workers: {workers!r} must be a whole number of at least 1, or null for all"
         raise ConfigError(told)
     if choice not in CHOICES:
         raise ConfigError(unknown("pack", choice, CHOICES, "way to pack"))
-    return local.Settings(Path(rim["runs"]), force, workers, choice)
+    return local.Settings(Path(rim["runs"]), force or rim["force"], workers, choice)
 
 
 class PackedLauncher(Launcher):

@@ -45,16 +45,8 @@ def latex(table: Table) -> str:
 
 
 NUMBERS = (
-    "mean",
-    "low",
-    "high",
-    "n",
-    "solved",
-    "diverged",
-    "failed",
-    "parameters",
-    "step_ms",
-    "sequences",
+    *("mean", "low", "high", "n", "solved", "diverged", "failed"),
+    *("parameters", "step_ms", "sequences"),
 )
 COLUMNS = (
     *("variant", "task", "metric", "goal"),

@@ -24,7 +24,14 @@ from lstm_research.spelling import unknown
 
 GROUPS = ("cell", "task", "optimizer", "budget", "wrap")
 OPTIONAL = ("wrap",)  # null: none of the group
-RIM = ("tracker", "runs", "workers", "pack")  # settings of the launch, not of the run
+RIM = (
+    "tracker",
+    "runs",
+    "workers",
+    "pack",
+    "force",
+    "take",
+)  # settings of the launch, not of the run
 PLAIN = ("seed", "study", *RIM)
 SEED = re.compile(r"seed=\d+")
 PACKED = "hydra_plugins.lstm_research_packed.PackedLauncher"  # where `launcher.register` puts it

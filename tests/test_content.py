@@ -5,7 +5,7 @@ import pytest
 from mirrored import SPEC, trained
 
 from lstm_research import store
-from lstm_research.trackers.content import clean, told
+from lstm_research.trackers.content import clean, history, told
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +67,9 @@ def test_the_value_of_a_variable_called_like_a_secret_is_left_out_everywhere(mon
     monkeypatch.setenv("SHORT_TOKEN", "a")
     said = {"error": "GET /?t=correct horse: refused", "list": ["correct horse"]}
     assert clean(said) == {"error": "GET /?t=[redacted]: refused", "list": ["[redacted]"]}
+
+
+def test_a_line_of_the_curve_is_flat_and_clean():
+    line = {"step": 2, "split": "valid", "mse": 0.5, "by": {"length": 0.25}, "token": "s3cret"}
+    row = {"step": 2, "valid/mse": 0.5, "valid/by/length": 0.25, "valid/token": "[redacted]"}
+    assert history(line) == row

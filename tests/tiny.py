@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+import small_data
 
 from lstm_research.tasks.adding import Adding
 from lstm_research.tasks.anbn import AnBn
@@ -102,4 +103,5 @@ BUILDS: dict[str, Callable[[], Task]] = {
     "music": music,
     "music crop": partial(music, crop=4, transpose=3),
     "music smallest": partial(music, crop=1),
+    **small_data.BUILDS,
 }

@@ -8,9 +8,9 @@ from typing import Any
 
 import hydra
 
-from lstm_research import catalogue, launcher, local, start, store, sweep, trackers
+from lstm_research import catalogue, launcher, local, parts, start, store, sweep, trackers
 from lstm_research.commands import FAILED
-from lstm_research.config import RunSpec
+from lstm_research.config import ConfigError, RunSpec
 from lstm_research.explain import explain
 from lstm_research.run import run
 from lstm_research.signature import signature
@@ -23,8 +23,9 @@ HELP = """lstm-research run [-m] [--force] KEY=VALUE ...
   cell.KEY task.KEY network.KEY optimizer.KEY budget.KEY=VALUE    any field of the spec
   seed=0 study=default tracker=auto|wandb|none runs=runs
   workers=null pack=auto|superset|rows               cores in use; rows as one program, or each its own
+  take=8 hydra/launcher=joblib                       each job of another launcher of Hydra is a pack of 8 runs
   -m                  sweep: cell=lstm,gru seed='range(5)' runs every combination
-  --force             run again what is there already
+  --force             run again what is there already (force=true)
   --explain           which devices, engine and memory each program would have, and why; runs nothing
   --cfg job           show the composed config, run nothing (Hydra's)"""
 
@@ -45,8 +46,16 @@ def main(arguments: list[str]) -> int:
     if "--explain" in flags:
         return told(specs)
     theirs = set(flags) - {"-m", "--multirun", "--force"}
-    if theirs or any(word.startswith("hydra/launcher=") for word in overrides):
+    named = [word.partition("=")[2] for word in overrides if word.startswith("hydra/launcher=")]
+    take = rim["take"] if many and not theirs else None
+    if take is not None and named in ([], ["packed"]):
+        raise ConfigError(
+            f"take: {take} is for the jobs of another launcher of Hydra, as hydra/launcher=joblib"
+        )
+    if theirs or named:
         words = [*map(sweep.widen, sweep.parse(sweep.without_nulls(overrides)))]
+        words = parts.divided(words, take) if take is not None else words
+        words += ["force=true"] if way.force else []
         ended = hydra_main([*(flag for flag in flags if flag != "--force"), *words])
         return ended if theirs else report(specs, way.root) or ended
     return launch(specs, way, rim["tracker"], ["run", "-m", *overrides] if many else None)
@@ -92,9 +101,12 @@ def hydra_main(arguments: list[str]) -> int:
 def job(config: Any) -> float | None:
     """Run one job that a Hydra launcher composed, wherever it put it; return its validation metric."""
     data = sweep.plain(config)
-    spec, root = sweep.built(data), Path(data["runs"])
+    if "part" in data:
+        return parts.run(data)
+    spec, way = sweep.built(data), launcher.settings(data)
+    root = way.root
     listeners = trackers.start(data["tracker"], root, label=launcher.variant)
-    run(spec, root, listeners=listeners)
+    run(spec, root, force=way.force, listeners=listeners)
     for listener in listeners:
         listener.close()
     return launcher.answer(spec, root)

@@ -2,6 +2,7 @@
 
 from lstm_research.tasks.adding import Adding
 from lstm_research.tasks.anbn import AnBn
+from lstm_research.tasks.anomaly import Anomaly
 from lstm_research.tasks.automaton import Automaton
 from lstm_research.tasks.chomsky import Chomsky
 from lstm_research.tasks.continual_reber import ContinualReber
@@ -9,6 +10,7 @@ from lstm_research.tasks.continual_temporal_order import ContinualTemporalOrder
 from lstm_research.tasks.copying import Copying
 from lstm_research.tasks.delay import Delay
 from lstm_research.tasks.dyck import Dyck
+from lstm_research.tasks.forecasting import Forecasting
 from lstm_research.tasks.induction import Induction
 from lstm_research.tasks.listops import ListOps
 from lstm_research.tasks.long_lag import LongLag
@@ -16,11 +18,15 @@ from lstm_research.tasks.multiplication import Multiplication
 from lstm_research.tasks.music import Music
 from lstm_research.tasks.parity import Parity
 from lstm_research.tasks.periodic import Periodic
+from lstm_research.tasks.pixels import Pixels
 from lstm_research.tasks.reber import Reber
 from lstm_research.tasks.recall import Recall
 from lstm_research.tasks.selective import Selective
+from lstm_research.tasks.sequences import Sequences
+from lstm_research.tasks.speech import Speech
 from lstm_research.tasks.spike_delay import SpikeDelay
 from lstm_research.tasks.temporal_order import TemporalOrder
+from lstm_research.tasks.text import Text
 from lstm_research.tasks.two_sequence import TwoSequence
 from lstm_research.tasks.words import Words
 
@@ -48,4 +54,10 @@ TASKS: dict[str, type] = {
     "recall": Recall,
     "listops": ListOps,
     "music": Music,
+    "pixels": Pixels,
+    "speech": Speech,
+    "forecasting": Forecasting,
+    "anomaly": Anomaly,
+    "text": Text,
+    "sequences": Sequences,
 }

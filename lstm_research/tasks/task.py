@@ -110,7 +110,7 @@ class Task:
 
     name       what tables print
     readout    "step": an answer at every step; "last": one, at the last step of each row
-    loss       cross_entropy of classes, bernoulli of many yes/no outputs, squared_error
+    loss       cross_entropy of classes, bernoulli of many yes/no outputs, squared_error, quantile
     outputs    width of the network's read-out
     features   width of float inputs, or
     vocabulary number of tokens of integer inputs; exactly one of the two is set
@@ -126,6 +126,9 @@ class Task:
     draw_at    (data, seed key, step, size) -> Batch: set where the data are finite; the trainer
                then takes its batches from here, and every sequence comes once an epoch
     slices     bins of `extent` over which accuracy or mse are told besides; None: no such curve
+    carried    True: row r of a batch goes on where row r of the one before it ended, and so does the
+               network's carry; `resets` say where a row starts afresh. Needs draw_at; the batches of
+               a split have one number of rows
     ceiling    per metric, what an answer that remembers everything reaches on test; {}: not known
     symbols    the name of each token, for people; (): its number
     answers    the name of each class; (): as the token where there are as many, else its number
@@ -134,7 +137,7 @@ class Task:
 
     name: str
     readout: Literal["step", "last"]
-    loss: Literal["cross_entropy", "bernoulli", "squared_error"]
+    loss: Literal["cross_entropy", "bernoulli", "squared_error", "quantile"]
     outputs: int
     draw: Draw
     held_out: HeldOut
@@ -151,6 +154,7 @@ class Task:
     draw_at: DrawAt | None = None
     slices: Slices | None = None
     ceiling: Mapping[str, float] = field(default_factory=dict)
+    carried: bool = False
     symbols: Sequence[str] = ()
     answers: Sequence[str] = ()
     marks: tuple[int, ...] = ()

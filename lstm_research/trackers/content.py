@@ -16,7 +16,7 @@ from lstm_research.store import Record, spec_hash
 
 GONE = "[redacted]"
 SECRET = re.compile(
-    r"(^|_)(api_?key|access_?key|token|secret|password|passwd|credentials?)$", re.IGNORECASE
+    r"(^|[_/.])(api_?key|access_?key|token|secret|password|passwd|credentials?)$", re.IGNORECASE
 )
 CREDENTIAL = re.compile(
     r"(?<=://)[^/@\s]+(?=@)"  # user and password of a URL
@@ -74,7 +74,7 @@ def history(line: Mapping) -> dict[str, Any]:
     prefix = f"{split}/" if split else ""
     rest = {key: value for key, value in line.items() if key not in ("step", "split")}
     step = {"step": line["step"]} if "step" in line else {}
-    return step | flatten(rest, "/", prefix)
+    return clean(step | flatten(rest, "/", prefix))
 
 
 def summary(record: Record) -> dict[str, Any]:

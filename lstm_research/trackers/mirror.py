@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 
 from lstm_research.plain import decode, encode
 from lstm_research.store import Record, load_run
-from lstm_research.trackers.content import Told, history, told
+from lstm_research.trackers.content import Told, clean, history, told
 from lstm_research.trackers.sent import Busy, Claim, Place, fingerprint, there
 
 TICK = 0.5  # seconds between two looks at the curves
@@ -147,7 +147,7 @@ def tabled(
         return False
     claim, arrived = Claim(folder, dashboard.place), None
     try:
-        dashboard.table(folder.name, columns, rows)
+        dashboard.table(folder.name, columns, clean(rows))
         arrived = of
     finally:
         claim.release(arrived)
