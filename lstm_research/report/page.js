@@ -106,7 +106,7 @@ function single() {
   const task = D.tasks[S.task], of = (variant) => D.entries[variant][S.task] ?? {};
   const runs = (variant) => D.runs.filter((run) => run.variant === variant && run.task === S.task);
   $("one-title").textContent = `${task.label}: ${titled(task)}`;
-  const extra = [["flops", "FLOPs", "forward step, XLA"], ["kept_bytes", "memory", "bytes a step keeps"]].filter(([key]) => D.runs.some((run) => run[key] != null))
+  const extra = [["flops", "FLOPs", "forward step, XLA"], ["kept_bytes", "memory", "bytes a step keeps"]].filter(([key]) => D.runs.some((run) => run.task === S.task && run[key] != null))
     .map(([key, label, under]) => ({ key, label, under, show: (v) => count(runs(v).find((run) => run[key] != null)?.[key]), value: (variant) => runs(variant).find((run) => run[key] != null)?.[key] }));
   const columns = [variantColumn,
     { key: "mean", label: "mean", under: `on ${D.split}`, value: (v) => of(v).mean, show: (v) => of(v).text, best: true },

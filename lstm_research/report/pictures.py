@@ -51,9 +51,9 @@ def numbers(folder: str | Path) -> dict[str, Any]:
         for key, value in flatten({**told, **named}).items()
         if isinstance(value, int | float | str) and not isinstance(value, bool)
     }
-    whole = {}
+    whole: dict[str, Any] = {}
     for cost in COSTS:
-        parts = [single.get(f"{name}.cost.{cost}") for name in named]
+        parts: list[Any] = [single.get(f"{name}.cost.{cost}") for name in named]
         if parts and None not in parts:
             whole[cost] = sum(parts)
     return single | whole
