@@ -47,14 +47,14 @@ def main(arguments: list[str]) -> int:
         return told(specs)
     theirs = set(flags) - {"-m", "--multirun", "--force"}
     named = [word.partition("=")[2] for word in overrides if word.startswith("hydra/launcher=")]
-    taken = rim["take"] is not None and many and not theirs
-    if taken and named in ([], ["packed"]):
+    take = rim["take"] if many and not theirs else None
+    if take is not None and named in ([], ["packed"]):
         raise ConfigError(
-            f"take: {rim['take']} is for the jobs of another launcher of Hydra, as hydra/launcher=joblib"
+            f"take: {take} is for the jobs of another launcher of Hydra, as hydra/launcher=joblib"
         )
     if theirs or named:
         words = [*map(sweep.widen, sweep.parse(sweep.without_nulls(overrides)))]
-        words = parts.divided(words, rim["take"]) if taken else words
+        words = words if take is None else parts.divided(words, take)
         words += ["force=true"] if way.force else []
         ended = hydra_main([*(flag for flag in flags if flag != "--force"), *words])
         return ended if theirs else report(specs, way.root) or ended
