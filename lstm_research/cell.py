@@ -102,6 +102,8 @@ class Cell(NamedTuple):
     drive(weights, x, masks, key) -> zx, a tree of `time *batch _`; key None: no noise, as in a test;
     cut(zx) -> (both, driven) of each stage, under any leading axes;
     sizes(weights) -> (features, hidden); ready(weights, key) -> the weights of one call;
+    gates(weights, z, carry) -> the activations of the step that `update` takes from there, by the
+    names of the cell's equations; `f` is the share of its memory that a unit keeps; None: no gates;
     linear: levels and gather of a recurrence that is linear in its state (`linear.py`);
     observe(weights, x, masks, key) -> what a training call of these arguments measured, shaped as
     `Weights.row`, into which a layer blends it; weights are those before `ready`, padding is finite.
@@ -116,6 +118,7 @@ class Cell(NamedTuple):
     cut: Callable[[Tree], Parts] | None = None
     sizes: Callable[[Weights], tuple[int, int]] | None = None
     ready: Callable[[Weights, Seed], Weights] | None = None
+    gates: Callable[[Weights, tuple[Pre, ...], Tree], dict[str, Array]] | None = None
     linear: Tree = None
     noisy: bool = False  # a key changes what `drive` or `ready` return
     observe: Callable[[Weights, Array, Masks, Seed | None], Tree] | None = None

@@ -18,7 +18,13 @@ COMMANDS = (
     "run",
     "search",
     "table",
+    "report",
+    "inspect",
+    "runs",
+    "show",
     "cells",
+    "tasks",
+    "sync",
     "export",
     "check",
 )  # files of `commands/`

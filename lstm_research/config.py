@@ -156,7 +156,9 @@ def validated(cls: type, path: str, values: Mapping[str, Any]) -> Any:
     for key, hint in typing.get_type_hints(cls).items():
         try:
             if key in values:
-                checked[key] = adapter(hint).validate_python(values[key], strict=True)
+                given = values[key]  # a list becomes the tuple that a frozen spec can hold
+                given = tuple(cast(list[Any], given)) if isinstance(given, list) else given
+                checked[key] = adapter(hint).validate_python(given, strict=True)
         except pydantic.ValidationError as error:
             faults.append(fault(f"{path}.{key}", hint, values[key], error))
     if faults:

@@ -30,6 +30,8 @@ class Entry:
     """What the seeds of one variant on one task came to; None where there is no such number.
 
     n counts every run that ended; `values` holds (seed, metric) of those that have a number.
+    sequences: median over the solved runs of the training sequences until the first validation that
+    met the criterion.
     """
 
     mean: float | None
@@ -44,6 +46,7 @@ class Entry:
     values: tuple[tuple[int, float], ...]
     best: bool = False
     versus: Versus | None = None
+    sequences: float | None = None
 
 
 def entry(records: Sequence[Record], metric: str, split: str) -> Entry:
@@ -59,6 +62,11 @@ def entry(records: Sequence[Record], metric: str, split: str) -> Entry:
     counted = Counter(status for status, _ in fates)
     results = [record.result or {} for record in ordered]
     sizes = {each["parameters"] for each in results} - {None}
+    needed = [
+        sequences(record)
+        for record, (status, _) in zip(ordered, fates, strict=True)
+        if status == "solved"
+    ]
     times = [each["step_ms"] for each in results if each["step_ms"] is not None]
     return Entry(
         mean=interval.mean if values else None,
@@ -71,7 +79,13 @@ def entry(records: Sequence[Record], metric: str, split: str) -> Entry:
         parameters=sizes.pop() if len(sizes) == 1 else None,
         step_ms=median(times) if times else None,
         values=values,
+        sequences=median(needed) if needed else None,
     )
+
+
+def sequences(record: Record) -> int:
+    """Return how many training sequences a solved run had seen when validation first said so."""
+    return (record.result or {})["solved_at"] * record.spec["budget"]["batch"]
 
 
 def fate(result: Mapping, metric: str, split: str) -> tuple[str, float | None]:

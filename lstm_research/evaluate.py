@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from lstm_research.axes import Array, Float
+from lstm_research.axes import Array, Float, Tree
 from lstm_research.loss import LOSSES, Sum, masked
 from lstm_research.tasks.task import Batch, Task
 
@@ -23,6 +23,7 @@ def metrics(task: Task, outputs: Float[Array, "..."], batch: Batch) -> dict[str,
 
     nll                nats per scored prediction, summed over outputs
     mse                squared error per scored prediction
+    quantile           pinball loss per scored prediction, mean over quantiles
     within             share of predictions off by less than the task's tolerance
     accuracy           share of scored predictions whose largest output is the target
     sequence_accuracy  share of rows in which every scored prediction is right
@@ -40,6 +41,8 @@ def metrics(task: Task, outputs: Float[Array, "..."], batch: Batch) -> dict[str,
         return found | cut(task, batch, "mse", gap, batch.mask) | own
     if task.loss == "bernoulli":
         return {"nll": total} | own
+    if task.loss == "quantile":
+        return {"quantile": total} | own
     mask = batch.mask if batch.scored is None else batch.scored
     right = (outputs.argmax(-1) == batch.targets).astype(jnp.float32)
     rows = mask.reshape(mask.shape[0], -1)
@@ -61,11 +64,7 @@ def cut(
     """Return a metric over every bin of the task's slices; nothing where it has none."""
     if task.slices is None or batch.extent is None:
         return {}
-    found = {}
-    for low, high in task.slices.bins:
-        inside = (batch.extent >= low) & (batch.extent <= high)
-        found[task.slices.label(metric, low, high)] = masked(values, jnp.where(inside, mask, 0))
-    return found
+    return task.slices.cut(metric, values, batch.extent, mask)
 
 
 def evaluate(
@@ -86,3 +85,16 @@ def evaluate(
             name: np.where(weights[name], sums[name] / weights[name], np.nan).tolist()
             for name in sums
         }
+
+
+def carrying(
+    measure: Callable[[Batch, Tree], tuple[dict[str, Sum], Tree]], carry: Tree
+) -> Callable[[Batch], dict[str, Sum]]:
+    """Return `measure` of a batch alone: each call gets the carry that the one before it returned."""
+
+    def each(batch: Batch) -> dict[str, Sum]:
+        nonlocal carry
+        found, carry = measure(batch, carry)
+        return found
+
+    return each

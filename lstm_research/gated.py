@@ -192,14 +192,10 @@ def forget(row: Switches, z: dict[str, Array], now: dict[str, Array]) -> Array |
     return pick(row.coupled, 1.0 - (now["i"] if still else sigmoid(z["i"] - row.shift)), alone)
 
 
-def update(
-    own: Switches, weights: Weights, z: tuple[Pre, ...], carry: Carry | Hidden,
-    *, taken: Inside = unchanged, view: Inside = unchanged,
-) -> Carry | Hidden:  # fmt: skip
-    """Apply the rule of the module docstring: (z, c) -> (c', h'), no matrix.
-
-    taken: what becomes of g before the memory takes it; view: what the output sees of c'.
-    """
+def written(
+    own: Switches, weights: Weights, z: tuple[Pre, ...], carry: Carry | Hidden, taken: Inside
+) -> tuple[dict[str, Array | float], Array]:
+    """Return the gates and the candidate by letter, a dead gate as 1, and c'."""
     row = own if weights.row is None else completed(own, weights.row)
     p, (pre,) = weights.p, z
     c = carry.c if isinstance(carry, Carry) else carry.h
@@ -224,11 +220,33 @@ def update(
     i = pick(row.input_gate, now.get("i", 1.0), 1.0)
     r = pick(row.reset_gate, now.get("r", 1.0), 1.0)
     g = now["g"] if "g" in now else candidate(row, p, raw.get("g"), r, pre, slope)
-    c = once(forget(row, raw, now) * c + i * taken(g))
+    f = forget(row, raw, now)
+    c = once(f * c + i * taken(g))
     o = sigmoid(seen("o", raw["o"], c)) if "p_o" in p else now.get("o", 1.0)
-    shown = view(c)
-    h = pick(row.output_gate, o, 1.0) * pick(row.squash_output, jnp.tanh(shown * slope), shown)
+    return {"i": i, "f": f, "r": r, "o": pick(row.output_gate, o, 1.0), "g": g}, c
+
+
+def update(
+    own: Switches, weights: Weights, z: tuple[Pre, ...], carry: Carry | Hidden,
+    *, taken: Inside = unchanged, view: Inside = unchanged,
+) -> Carry | Hidden:  # fmt: skip
+    """Apply the rule of the module docstring: (z, c) -> (c', h'), no matrix.
+
+    taken: what becomes of g before the memory takes it; view: what the output sees of c'.
+    """
+    row = own if weights.row is None else completed(own, weights.row)
+    now, c = written(own, weights, z, carry, taken)
+    shown, slope = view(c), pick(row.half_slope, 0.5, 1.0)
+    h = now["o"] * pick(row.squash_output, jnp.tanh(shown * slope), shown)
     return Carry(c, h) if isinstance(carry, Carry) else Hidden(h)
+
+
+def acting(
+    own: Switches, weights: Weights, z: tuple[Pre, ...], carry: Carry | Hidden
+) -> dict[str, Array]:
+    """Return the gates that are alive, f = 1 - i where they are coupled, and g."""
+    now, _ = written(own, weights, z, carry, unchanged)
+    return {name: value for name, value in now.items() if not isinstance(value, float | int)}
 
 
 def init(spec: GateSpec, row: Switches, key: Seed, features: int, hidden: int) -> Weights:
@@ -275,4 +293,7 @@ def gated(spec: GateSpec) -> Cell:
     bare = not spec.output_gate and not spec.squash_output
     start = start_hidden if bare else start_carry
     rule = partial(update, row)
-    return Cell(partial(init, spec, row), start, (stage(row),), rule, emit_hidden, opened=True)
+    return Cell(
+        partial(init, spec, row), start, (stage(row),), rule, emit_hidden,
+        gates=partial(acting, row), opened=True,
+    )  # fmt: skip

@@ -77,6 +77,8 @@ def _lines(each: Entry | None, column: Column, costs: bool, stacked: bool) -> Ce
     lines = [Line(text, "best" if each.best else "") for text in _number(each, stacked)]
     solved = f" · solved {each.solved}" if column.criterion else ""
     lines.append(Line(f"n={each.n}{solved}", "quiet"))
+    if column.criterion and each.sequences is not None:
+        lines.append(Line(f"after {digits.count(round(each.sequences))} sequences", "quiet"))
     for name in ("diverged", "failed"):
         if found := getattr(each, name):
             lines.append(Line(f"{found} of {each.n} {name}", "bad"))

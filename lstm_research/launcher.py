@@ -19,7 +19,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from lstm_research import label, local, store, sweep, trackers
+from lstm_research import label, ledger, local, store, sweep, trackers
 from lstm_research.config import ConfigError, RunSpec, named
 from lstm_research.plan import CHOICES
 from lstm_research.progress import display
@@ -32,14 +32,20 @@ class RunFailed(CompactHydraException):
 
 
 def launch(
-    specs: Sequence[RunSpec], settings: local.Settings, tracked: str
+    specs: Sequence[RunSpec],
+    settings: local.Settings,
+    tracked: str,
+    line: Sequence[str] | None = None,
 ) -> list[Outcome | None]:
     """Run specs, many of them packed, under a live display; return what each came to.
 
-    None: the run is there twice under two names, and its twin has the outcome.
+    None: the run is there twice under two names, and its twin has the outcome. line: the words behind
+    `lstm-research` that ask for these runs, for the ledger of the store.
     """
     if tracked not in trackers.KINDS:
         raise ConfigError(unknown("tracker", tracked, trackers.KINDS, "tracker"))
+    if line is not None:
+        ledger.note(settings.root, line, specs)
     worker = local.hire() if len(specs) > 1 else None  # before the display has a thread
     listeners = trackers.start(tracked, settings.root, label=variant)
     titles = [title(spec) for spec in specs]

@@ -2,13 +2,14 @@
 exactly.
 
 Shapes: one axis more in `outputs` than in `mask`; units are nats, or the square of the target's
-unit.
+unit (quantile: the target's unit; several outputs a target).
 """
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lstm_research.axes import Array, Float, Int
 
@@ -54,8 +55,31 @@ def squared_error(
     return masked((gap**2).sum(-1), mask)
 
 
+def levels(count: int) -> np.ndarray:
+    """Return the quantiles that so many outputs a target stand for: k / (count + 1), k = 1..count."""
+    return np.arange(1, count + 1) / (count + 1)
+
+
+def quantile(
+    outputs: Float[Array, "*scored outputs"],
+    targets: Float[Array, "*scored targets"],
+    mask: Float[Array, "*scored"],
+) -> Sum:
+    """Return the pinball loss (Koenker & Bassett 1978), mean over quantiles, sum over targets.
+
+    The outputs are Q numbers for each target, target after target: `levels(Q)`. With q such a level
+    and gap = target - output, the loss is max(q gap, (q - 1) gap).
+    """
+    width = targets.shape[-1]
+    shares = jnp.asarray(levels(outputs.shape[-1] // width), outputs.dtype)
+    split = outputs.reshape(*outputs.shape[:-1], width, shares.size)
+    gap = jnp.where(mask[..., None, None] > 0, targets[..., None] - split, 0)
+    return masked(jnp.maximum(shares * gap, (shares - 1) * gap).mean(-1).sum(-1), mask)
+
+
 LOSSES: dict[str, Callable[..., Sum]] = {
     "cross_entropy": cross_entropy,
     "bernoulli": bernoulli,
     "squared_error": squared_error,
+    "quantile": quantile,
 }

@@ -1,13 +1,14 @@
 """The network around the recurrence, of Flax's own layers: embed, recur, normalise, drop, read out."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Literal, cast
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from lstm_research.axes import Array, Bool, Float, Int, Seed
+from lstm_research.axes import Array, Bool, Float, Int, Seed, Tree
 from lstm_research.cell import outputs as emitted
 from lstm_research.nnx_cell import cell_spec
 from lstm_research.nnx_layer import Recurrent
@@ -109,13 +110,23 @@ class Network(nnx.Module):
         deterministic: bool | None = None,
         dropout: Float[Array, ""] | None = None,
         rngs: nnx.Rngs | None = None,
-    ) -> Float[Array, "..."]:
-        """Return the outputs; dropout: a rate as data in place of the spec's, in training."""
-        h, ends = self.encode(jnp.moveaxis(x, 1, 0)), []
+        carry: Tree = None,
+        return_carry: bool = False,
+        run: Callable[..., Any] = Recurrent.__call__,
+    ) -> Any:
+        """Return the outputs, or (carry, outputs).
+
+        dropout: a rate as data in place of the spec's, in training; carry: what `start` or an earlier
+        call returned, for sequences that go on; run: what takes each layer and its inputs in place of
+        the layer, to look inside (`analysis/`).
+        """
+        h, after = self.encode(jnp.moveaxis(x, 1, 0)), []
         resets = None if resets is None else resets.T
         for depth, ways in enumerate(self.layers):
+            before = [None for _ in ways] if carry is None else carry[depth]
             runs = [
-                way(
+                run(
+                    way,
                     h,
                     lengths=lengths,
                     resets=resets,
@@ -123,13 +134,13 @@ class Network(nnx.Module):
                     time_major=True,
                     deterministic=deterministic,
                     rngs=rngs,
+                    carry=start,
                 )
-                for way in ways
+                for way, start in zip(ways, before, strict=True)
             ]
+            after.append(tuple(end for end, _ in runs))
             h = jnp.concatenate([out for _, out in runs], -1) if len(runs) > 1 else runs[0][1]
-            ends = [
-                way.spec.build().emit(carry) for way, (carry, _) in zip(ways, runs, strict=True)
-            ]
+            ends = [way.spec.build().emit(end) for way, end in zip(ways, after[-1], strict=True)]
             last = depth == len(self.layers) - 1 and self.readout == "last"
             h = jnp.concatenate(ends, -1) if last else h
             h = self.norms[depth](h) if len(self.norms) else h
@@ -139,7 +150,14 @@ class Network(nnx.Module):
                 assert rngs is not None
                 h = dropped(h, dropout, rngs.dropout())
         out = h if self.out is None else self.out(h)
-        return out if self.readout == "last" else jnp.moveaxis(out, 0, 1)
+        out = out if self.readout == "last" else jnp.moveaxis(out, 0, 1)
+        return (tuple(after), out) if return_carry else out
+
+    def start(self, rows: int) -> Tree:
+        """Return the carry of so many rows before their first step: of each layer, of each way."""
+        dtype = jnp.zeros(()).dtype
+        begin = lambda way: way.spec.build().start((rows,), way.hidden_features, dtype)
+        return tuple(tuple(begin(way) for way in ways) for ways in self.layers)
 
     def encode(self, x: Array) -> Float[Array, "time batch width"]:
         """Return inputs as vectors."""

@@ -26,7 +26,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lstm_research import shards
 from lstm_research.axes import Array, Tree
-from lstm_research.evaluate import evaluate
+from lstm_research.evaluate import carrying, evaluate
 from lstm_research.program import Program, State, held_out
 
 RUNS, ALL = PartitionSpec("runs"), PartitionSpec()
@@ -120,11 +120,12 @@ class Pack:
         return compiled
 
     @cached_property
-    def measure(self) -> Callable[..., dict]:
-        """((params, rest), due, batch) -> metrics of each run that is due, as (sum, weight)."""
+    def measure(self) -> Callable[..., tuple[dict, Tree]]:
+        """((params, rest), (due, carry), batch) -> (metrics as (sum, weight), carry) of each run due."""
 
-        def each(model: tuple[Tree, Tree], due: Array, batch: Tree) -> dict:
-            found = lambda: self.program.measured(*model, batch)
+        def each(model: tuple[Tree, Tree], given: tuple[Array, Tree], batch: Tree) -> tuple:
+            due, carry = given
+            found = lambda: self.program.measured(*model, batch, carry)
             none = jax.tree.map(
                 lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(found)
             )
@@ -135,9 +136,13 @@ class Pack:
     def evaluate(self, model: tuple[Tree, Tree], due: np.ndarray, split: str) -> dict[str, list]:
         """Return each metric of a split, a number a run; of use for the runs that are due."""
         everywhere = NamedSharding(self.mesh, ALL)
-        batches = (jax.device_put(each, everywhere) for each in held_out(self.program.task, split))
+        held = held_out(self.program.task, split)
+        batches = (jax.device_put(each, everywhere) for each in held)
+        one = self.program.carry(held[0].inputs.shape[0])
+        carry = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (self.width, *leaf.shape)), one)
+        measure = lambda batch, carry: self.measure(model, (self.place(due), carry), batch)
         with self.at_hand():
-            return evaluate(lambda batch: self.measure(model, self.place(due), batch), batches)
+            return evaluate(carrying(measure, self.place(carry)), batches)
 
     def prepare(self) -> "Pack":
         """Compile what training needs side by side, ahead of the first run; return self."""

@@ -17,7 +17,7 @@ from flax import nnx
 from jax import lax
 
 from lstm_research.axes import Array, Seed, Tree
-from lstm_research.evaluate import evaluate, loss, metrics
+from lstm_research.evaluate import carrying, evaluate, loss, metrics
 from lstm_research.initial import fold
 from lstm_research.network import Network, NetworkSpec, parameters
 from lstm_research.optimizer import OptimizerSpec, numbers, optimizer, shaken
@@ -51,6 +51,7 @@ class State(NamedTuple):
     optimizer: Tree
     step: Array
     numbers: dict[str, Array]  # of the optimizer and the network, by name; they do not change
+    carry: Tree = None  # of the network after the last batch, where the task's rows go on
 
 
 class Member(NamedTuple):
@@ -82,12 +83,18 @@ class Program:
             raise ValueError(
                 f"optimizer.input_noise needs float inputs, and those of {task.name} are tokens"
             )
+        if task.carried and network.bidirectional:
+            raise ValueError(
+                f"network.bidirectional=true reads a sequence from its end, and those of {task.name} go "
+                "on in the next batch"
+            )
         model = nnx.eval_shape(lambda: self.network(cell, rngs=nnx.Rngs(0)))
         self.parameters = parameters(model)
         self.recurrent_parameters = parameters(model.layers)
         self.graph, _, streams, _ = nnx.split(model, nnx.Param, nnx.RngState, ...)
         self.streams = jax.tree.map(unused, streams)
         self.observes = model.cell.build().observe is not None
+        self.start = model.start
 
     @cached_property
     def state(self) -> State:
@@ -115,28 +122,40 @@ class Program:
         _, params, _, rest = nnx.split(model, nnx.Param, nnx.RngState, ...)
         values = {name: jnp.asarray(value, float) for name, value in given.items()}
         rule = optimizer(self.optimizer, self.budget.steps, values)
-        return State(params, rest, rule.init(params), jnp.zeros((), jnp.int32), values)
+        begun, carry = rule.init(params), self.carry(self.budget.batch)
+        return State(params, rest, begun, jnp.zeros((), jnp.int32), values, carry)
 
     def outputs(self, params: Tree, rest: Tree, batch: Batch, key: Seed | None) -> Array:
         """Return the network's outputs; a key turns dropout on, with the rate of the specs."""
         return self.applied(params, rest, batch, key, self.own[1])[0]
 
     def applied(
-        self, params: Tree, rest: Tree, batch: Batch, key: Seed | None, given: Mapping[str, Any]
-    ) -> tuple[Array, Tree]:
-        """Return (outputs, rest), the rest with what a cell that observes measured under a key."""
+        self,
+        params: Tree,
+        rest: Tree,
+        batch: Batch,
+        key: Seed | None,
+        given: Mapping[str, Any],
+        carry: Tree = None,
+    ) -> tuple[Array, Tree, Tree]:
+        """Return (outputs, rest, carry), the rest with what a cell that observes measured under a key.
+
+        carry: that of the batch before it; None, and None comes back, where rows do not go on.
+        """
         model = self.merged(params, rest, copy=self.observes)  # a copy may be changed
         rngs = None if key is None else nnx.Rngs(dropout=key)
-        outputs = model(
+        after, outputs = model(
             batch.inputs,
             lengths=batch.lengths,
             resets=batch.resets,
             deterministic=key is None,
             dropout=given.get("dropout"),
             rngs=rngs,
+            carry=carry,
+            return_carry=True,
         )
-        after = nnx.split(model, nnx.Param, nnx.RngState, ...)[3] if self.observes else rest
-        return outputs, after
+        rest = nnx.split(model, nnx.Param, nnx.RngState, ...)[3] if self.observes else rest
+        return outputs, rest, after if self.task.carried else None
 
     def merged(self, params: Tree, rest: Tree, copy: bool = False) -> Network:
         """Return the network of a state."""
@@ -150,26 +169,31 @@ class Program:
         return self.task.draw(data, jax.random.fold_in(key, step), size)
 
     def step(self, state: State, data: Tree, key: Seed) -> tuple[State, tuple[Array, Array]]:
-        """Take one training step; return (state, (loss, norm of the gradient))."""
+        """Take one training step; return (state, (loss, norm of the gradient)).
+
+        A carry enters as data: no gradient passes from one batch to the one before it.
+        """
         batch, given = self.batch(data, key, state.step), state.numbers
         noise = jax.random.fold_in(fold(key, "dropout"), state.step)
         if "input_noise" in given:
             inputs = shaken(batch.inputs, fold(noise, "inputs"), given["input_noise"])
             batch = batch._replace(inputs=inputs)
 
-        def objective(params: Tree) -> tuple[Array, Tree]:
+        def objective(params: Tree) -> tuple[Array, tuple[Tree, Tree]]:
             if "weight_noise" in given:
                 params = shaken(params, fold(noise, "weights"), given["weight_noise"])
-            outputs, rest = self.applied(params, state.rest, batch, noise, given)
+            outputs, rest, carry = self.applied(
+                params, state.rest, batch, noise, given, state.carry
+            )
             total, weight = loss(self.task, outputs, batch)
-            return total / jnp.maximum(weight, 1e-9), rest if self.observes else None
+            return total / jnp.maximum(weight, 1e-9), (rest if self.observes else None, carry)
 
-        (value, rest), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
+        (value, (rest, carry)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
         rule = optimizer(self.optimizer, self.budget.steps, given)
         updates, moments = rule.update(grads, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         rest = rest if self.observes else state.rest
-        after = State(params, rest, moments, state.step + 1, given)
+        after = State(params, rest, moments, state.step + 1, given, carry)
         return after, (value, optax.tree.norm(grads))
 
     def steps(
@@ -189,18 +213,26 @@ class Program:
 
         return lax.fori_loop(0, count, body, (state, blank, blank))
 
-    def measured(self, params: Tree, rest: Tree, batch: Batch) -> dict:
-        """Return the metrics of a batch as (sum, weight)."""
-        return metrics(self.task, self.outputs(params, rest, batch, None), batch)
+    def measured(self, params: Tree, rest: Tree, batch: Batch, carry: Tree) -> tuple[dict, Tree]:
+        """Return the metrics of a batch as (sum, weight), and the carry after it."""
+        given = self.own[1]
+        outputs, _, carry = self.applied(params, rest, batch, None, given, carry)
+        return metrics(self.task, outputs, batch), carry
 
     @cached_property
-    def measure(self) -> Callable[[Tree, Tree, Batch], dict]:
+    def measure(self) -> Callable[[Tree, Tree, Batch, Tree], tuple[dict, Tree]]:
         """`measured`, compiled for each shape of batch."""
         return jax.jit(self.measured)
 
+    def carry(self, rows: int) -> Tree:
+        """Return the carry before the first batch of a split; None where rows do not go on."""
+        return self.start(rows) if self.task.carried else None
+
     def evaluate(self, params: Tree, rest: Tree, split: str) -> dict[str, float]:
         """Return the metrics of a split."""
-        return evaluate(partial(self.measure, params, rest), held_out(self.task, split))
+        batches = held_out(self.task, split)
+        measure = partial(self.measure, params, rest)
+        return evaluate(carrying(measure, self.carry(batches[0].inputs.shape[0])), batches)
 
 
 def unused(leaf: jax.ShapeDtypeStruct) -> Array:

@@ -44,20 +44,34 @@ def latex(table: Table) -> str:
     )
 
 
-def csv(table: Table) -> str:
-    """Write one line an entry, all numbers as they are, the seeds' values as `seed:value`."""
-    fields = ["mean", "low", "high", "n", "solved", "diverged", "failed", "parameters", "step_ms"]
-    out = io.StringIO()
-    write = csv_file.writer(out, lineterminator="\n").writerow
-    write(["variant", "task", "metric", "goal", *fields, "best", "delta", "p", "pairs", "values"])
+NUMBERS = (
+    *("mean", "low", "high", "n", "solved", "diverged", "failed"),
+    *("parameters", "step_ms", "sequences"),
+)
+COLUMNS = (
+    *("variant", "task", "metric", "goal"),
+    *(*NUMBERS, "best", "delta", "p", "pairs", "values"),
+)
+
+
+def flat(table: Table) -> list[list]:
+    """Return a row of `COLUMNS` an entry, all numbers as they are, the seeds' values as `seed:value`."""
+    rows = []
     for row in table.rows:
         for column, each in zip(table.columns, row.entries, strict=True):
             if each:
                 versus = dataclasses.astuple(each.versus) if each.versus else (None,) * 3
                 values = " ".join(f"{seed}:{value!r}" for seed, value in each.values)
-                numbers = [getattr(each, field) for field in fields]
+                numbers = [getattr(each, field) for field in NUMBERS]
                 task = (column.label, column.metric, column.goal)
-                write([row.label, *task, *numbers, int(each.best), *versus, values])
+                rows.append([row.label, *task, *numbers, int(each.best), *versus, values])
+    return rows
+
+
+def csv(table: Table) -> str:
+    """Write one line an entry."""
+    out = io.StringIO()
+    csv_file.writer(out, lineterminator="\n").writerows([COLUMNS, *flat(table)])
     return out.getvalue()
 
 

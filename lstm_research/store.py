@@ -5,6 +5,7 @@
     metrics.jsonl     the curve, one JSON object a line, only ever appended to
     weights.safetensors  the network at its best validation; whole or not at all, before the result
     result.json       how it ended; appears whole or not at all
+    sent-*.json       what a tracker has of the run (see `trackers/sent.py`)
     lock              held by the process that writes; the kernel lets go when that process dies
 
 The one decision: a run has ended when its `result.json` is there, parses and holds every key.

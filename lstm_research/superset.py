@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from lstm_research.axes import Array, Seed
 from lstm_research.cell import Cell, Weights, emit_hidden, start_carry
-from lstm_research.gated import GateSpec, Switches, init, stage, switches, update
+from lstm_research.gated import GateSpec, Switches, acting, init, stage, switches, update
 
 ALL = Switches._make(None for _ in Switches._fields)  # nothing agreed on: everything owns weights
 
@@ -51,7 +51,10 @@ def swept(spec: GateSpec, over: Switches = ALL) -> Cell:
         )
         return init(spec, over, key, features, hidden)._replace(row=Switches._make(free))
 
-    return Cell(begin, start_carry, (stage(over),), partial(update, over), emit_hidden)
+    return Cell(
+        begin, start_carry, (stage(over),), partial(update, over), emit_hidden,
+        gates=partial(acting, over),
+    )  # fmt: skip
 
 
 def narrowed(spec: GateSpec, over: Switches, weights: Weights) -> Weights:

@@ -86,6 +86,16 @@ def table(
     single = distinct(records)
     ended = [record for record in single if record.result is not None]
     runs = named(ended, cells, tasks, wraps)
+    return gathered(runs, len(single) - len(ended), split=split, baseline=baseline)
+
+
+def gathered(
+    runs: Sequence[Run], unfinished: int = 0, *, split: str = "test", baseline: str | None = None
+) -> Table:
+    """Gather runs that have ended and have their names; `unfinished` is how many were left out.
+
+    Raises as `table`.
+    """
     order = {run.row: run.order for run in runs}
     if baseline is not None and baseline not in order:
         raise ValueError(unknown("baseline", baseline, order, "row"))
@@ -101,7 +111,7 @@ def table(
         found = compared(found, lines.index(baseline)) if baseline is not None else found
         entries.append(marked(found, columns[-1].goal))
     rows = [Row(row, tuple(each[at] for each in entries)) for at, row in enumerate(lines)]
-    notes = footnotes(rows, ended, len(single) - len(ended), split, baseline)
+    notes = footnotes(rows, [run.record for run in runs], unfinished, split, baseline)
     return Table(tuple(columns), tuple(rows), notes, baseline)
 
 
@@ -184,6 +194,11 @@ def footnotes(
         notes.append(
             f"Δ and p: against {baseline}, seed by seed; exact two-sided sign-flip test, "
             "Holm-corrected over the rows of a column."
+        )
+    if any(each.sequences is not None for each in entries):
+        notes.append(
+            "After N sequences: median over the solved runs of the training sequences until the "
+            "first validation that met the task's criterion."
         )
     seeds = sorted({len(each.values) for each in entries} - {0})
     reach = [f"{n} seeds cannot reach p < {probability(smallest_p(n))}" for n in seeds if n > 1]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TextIO
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.measure import Measurement
 from rich.table import Table as Drawing
 from rich.text import Text
@@ -66,6 +66,25 @@ def console() -> Console:
     return _console(
         Console().width if live else 120, live and not os.environ.get("NO_COLOR"), sys.stdout
     )
+
+
+def put(drawing: RenderableType) -> None:
+    """Print a drawing of rich: fitted and coloured in a terminal, plain and unbroken in a pipe."""
+    if sys.stdout.isatty():
+        console().print(drawing)
+        return
+    text = io.StringIO()
+    _console(ENDLESS, False, text).print(drawing)
+    print("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
+
+
+def writes(marks: str) -> bool:
+    """Say whether standard output has these marks."""
+    try:
+        marks.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _console(width: int, color: bool, file: TextIO) -> Console:

@@ -42,7 +42,11 @@ def record(
     spec = {
         **{"study": study, "cell": CELLS[cell] if isinstance(cell, str) else cell},
         **{"task": TASKS[task] if isinstance(task, str) else task, "network": {"hidden": 64}},
-        **{"optimizer": {"name": "adam", "rate": 1e-3}, "budget": {"steps": 400}, "seed": seed},
+        **{
+            "optimizer": {"name": "adam", "rate": 1e-3},
+            "budget": {"steps": 400, "batch": 8},
+            "seed": seed,
+        },
     } | changes
     result = dict.fromkeys(RESULT_KEYS) | {
         **{"status": status, "steps": 400, "metric": metric, "goal": goal, "parameters": 17281},

@@ -104,3 +104,14 @@ def test_the_1997_second_mark_is_uniform_over_49_pairs_that_are_left():
 def test_forms_share_their_values_so_that_they_compare_in_pairs():
     one, other = draw("arjovsky")[1], draw("tcn")[1]
     assert (one.inputs[..., 0] == other.inputs[..., 0]).all()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_lag_is_that_of_the_first_mark_and_lies_in_the_bins(form):
+    spec, batch = draw(form)
+    ends = batch.lengths if batch.lengths is not None else FORMS[form]
+    assert (batch.extent == ends - 1 - marks(batch).min(axis=1)).all()
+    bins = spec.build().slices.bins
+    assert bins[0][0] <= batch.extent.min() and batch.extent.max() <= bins[-1][1]
+    if form != "hochreiter1997":  # there the longest lag is rare
+        assert (bins[0][0], bins[-1][1]) == (batch.extent.min(), batch.extent.max())

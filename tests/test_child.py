@@ -102,6 +102,52 @@ def test_a_child_that_dies_costs_one_warning(tmp_path, fake, monkeypatch, capsys
     assert "W&B ended with exit code 7" in warning and store.status(run.path) == "solved"
 
 
+def test_a_child_that_is_killed_costs_one_warning(tmp_path, fake, monkeypatch, capsys):
+    monkeypatch.setenv("FAKE_INIT", "import signal; os.kill(os.getpid(), signal.SIGKILL)")
+    child = wandb.tracker(tmp_path, "project", "online")
+    paths = [trained(tmp_path, SPEC | {"seed": seed}, child) for seed in range(2)]
+    child.close()
+    (warning,) = warnings_of(capsys)
+    assert "W&B ended with exit code -9" in warning
+    assert all(store.status(path) == "solved" for path in paths)
+
+
+def test_a_server_that_refuses_costs_one_warning(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nothing listens there
+    child = wandb.tracker(tmp_path, "project", "online")
+    path = trained(tmp_path, SPEC, child)
+    child.close(0.5)
+    (warning,) = warnings_of(capsys)
+    assert "W&B was silent for 0.5 s" in warning and store.status(path) == "solved"
+
+
+def test_a_child_with_too_much_to_do_is_ended_though_it_lives(tmp_path, fake, monkeypatch, capsys):
+    monkeypatch.setenv("FAKE_INIT", "time.sleep(0.3)")
+    child = wandb.tracker(tmp_path, "project", "online")
+    for seed in range(40):
+        trained(tmp_path, SPEC | {"seed": seed}, child)
+    assert eventually(lambda: fake("init"))
+    began = time.perf_counter()
+    child.close(timeout=5, limit=1)
+    assert time.perf_counter() - began < 8  # and not the 12 s of 40 runs
+    (warning,) = warnings_of(capsys)
+    assert "W&B had not caught up after 1 s and is ended" in warning
+
+
+def test_what_waits_for_a_child_that_does_not_read_is_bounded(tmp_path, monkeypatch, capsys):
+    (tmp_path / "deaf.py").write_text("import time; time.sleep(1000)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    child = Child("deaf", "deaf", [])
+    for step in range(3000):
+        child.started(f"/runs/{step}", label="x" * 1000)
+    assert len(child._waiting) < 1.1 * 2**20
+    child.close(0.1)
+    (warning,) = warnings_of(capsys)
+    assert "deaf does not keep up" in warning
+
+
 def test_without_wandb_one_warning_says_so(tmp_path, fake, monkeypatch, capsys):
     (tmp_path / "fake" / "wandb" / "__init__.py").write_text("raise ImportError('no wandb here')")
     child = wandb.tracker(tmp_path, "project", "offline")

@@ -1,6 +1,8 @@
 """The command line as a newcomer and a fumbler use it."""
 
 import json
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,38 @@ def test_a_sweep_is_run_once_and_the_second_time_is_there(folder, capsys):
     table = json.loads("\n".join(lines(capsys)[0]))
     assert [row["label"] for row in table["rows"]] == ["lstm", "elman"]
     assert [row["entries"][0]["n"] for row in table["rows"]] == [2, 2]
+
+
+def test_a_sweep_is_listed_shown_and_reported(folder, capsys):
+    assert cli.main(["run", "-m", "cell=lstm,elman", "seed=range(2)", "workers=1", *WORDS]) == 0
+    lines(capsys)
+    assert cli.main(["runs", "--cell", "elman", "--json"]) == 0
+    found = [json.loads(line) for line in lines(capsys)[0]]
+    assert [each["status"] for each in found] == ["finished"] * 2
+    assert sorted(each["seed"] for each in found) == [0, 1]
+    assert cli.main(["show", found[0]["run"].partition("/")[2][:8], "--json"]) == 0
+    (told,) = map(json.loads, lines(capsys)[0])
+    assert told["spec"]["cell"]["kind"] == "elman" and len(told["curve"]) == 4
+    assert cli.main(["show", found[0]["run"]]) == 0
+    assert any("steps 2 to 4" in line for line in lines(capsys)[0])
+    assert cli.main(["runs", "--cell", "elmen"]) == 2
+    assert "'elman'" in lines(capsys)[1][0]
+
+
+def test_the_rest_of_a_sweep_has_the_line_that_runs_it(folder, capsys):
+    line = ["run", "-m", "cell=lstm,elman", "workers=1", "study=mine", *WORDS]
+    assert cli.main(line) == 0
+    lines(capsys)
+    assert cli.main(["runs"]) == 0
+    assert "missing" not in "".join(lines(capsys)[0])
+    gone, left = (record.path for record in store.load_runs("runs"))
+    shutil.rmtree(gone)
+    (left / "result.json").unlink()
+    assert cli.main(["runs"]) == 0
+    out = lines(capsys)[0]
+    assert "2 of 2 runs of a sweep are missing (1 unfinished, 1 not begun):" in out
+    assert cli.main(shlex.split(out[-1])[1:]) == 0
+    assert "2 runs in runs: 2 finished" in lines(capsys)[0]
 
 
 def test_force_runs_again(folder, capsys):

@@ -106,3 +106,12 @@ def test_an_engine_that_cannot_run_the_cell_is_a_mistake_before_any_run(engine):
     }
     with pytest.raises(ConfigError, match=f"network.engine='{engine}' needs"):
         build(values)
+
+
+def test_a_list_becomes_the_tuple_that_a_frozen_spec_can_hold():
+    task = {"kind": "forecasting", "series": "csv", "inputs": ["load", "heat"]}
+    spec = build({"cell": {"kind": "elman"}, "task": task})
+    assert spec.task.inputs == ("load", "heat") and hash(spec.task)
+    assert build(spec.resolved()) == spec
+    with pytest.raises(ConfigError, match=r"task.inputs: 'load' .*tuple"):
+        build({"cell": {"kind": "elman"}, "task": task | {"inputs": "load"}})

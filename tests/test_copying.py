@@ -89,3 +89,33 @@ def test_symbols_are_uniform_over_the_alphabet():
     _, batch = draw("arjovsky")
     shares = np.bincount(batch.inputs[:, :2].ravel(), minlength=10) / (2 * MANY)
     assert shares[0] == shares[9] == 0 and np.allclose(shares[1:9], 1 / 8, atol=0.0083)
+
+
+def test_accuracy_is_told_by_the_place_of_the_symbol():
+    spec = Copying(delay=4, symbols=3)
+    batch = spec.build().sample(jax.random.key(1), 50)
+    outputs = np.eye(spec.alphabet + 1)[np.asarray(batch.targets)]
+    outputs[:, -2] = np.eye(spec.alphabet + 1)[0]  # blank in place of the second
+    found = jax.jit(partial(metrics, spec.build()))(np.float32(outputs), batch)
+    shares = {name: float(a / b) for name, (a, b) in found.items() if "@" in name}
+    assert shares == {"accuracy@place=1": 1.0, "accuracy@place=2": 0.0, "accuracy@place=3": 1.0}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_drawn_delay_is_uniform_and_ends_with_the_recital(form):
+    spec = Copying(form=form, delay=4, symbols=2, variable=True, held_out=4000)
+    batch = jax.tree.map(np.asarray, spec.build().held_out(None, "test")[0])
+    delays = np.zeros(len(batch.inputs), int)
+    for row, tokens in enumerate(batch.inputs):
+        delays[row] = list(tokens).index(9) - 1
+        end = delays[row] + 4
+        cues = [9] + [0 if form == "arjovsky" else 9] * 2
+        assert tokens[2:end].tolist() == [0] * (delays[row] - 1) + cues
+        assert batch.lengths[row] == end == batch.mask[row].sum() and not tokens[end:].any()
+        assert batch.targets[row].tolist() == [*[0] * (end - 2), *tokens[:2], *[0] * (8 - end)]
+        assert batch.scored[row].nonzero()[0].tolist() == [end - 2, end - 1]
+        assert (batch.extent[row] == delays[row] + 2).all()
+    assert np.allclose(np.bincount(delays)[1:] / len(delays), 1 / 4, atol=0.03)
+    chance = spec.build().chance
+    assert chance["nll"] == pytest.approx(2 * log(8) / batch.mask.sum(axis=1).mean(), rel=0.02)
+    assert spec.build().slices.bins == ((3, 3), (4, 4), (5, 5), (6, 6))

@@ -45,6 +45,25 @@ def test_diverged_and_failed_runs_are_counted_and_not_averaged():
     assert "5 runs, 2 diverged, 1 failed." in text
 
 
+def test_sequences_until_success_are_the_median_over_solved_runs():
+    solved = [
+        record(seed=seed, status="solved", solved_at=steps, budget={"batch": 32})
+        for seed, steps in enumerate((100, 4000, 400))
+    ]
+    found = made([*solved, record(seed=3, budget={"batch": 32})])
+    assert only(found).sequences == 12_800
+    text = terminal(found)
+    assert "n=4 · solved 3" in text and "after 12.8k sequences" in text
+    assert any("median over the solved runs" in note for note in found.notes)
+    later = [record(seed=0, status="finished", solved_at=5), record(seed=1)]
+    assert only(made(later)).sequences == 40  # 8 a batch; went on training
+
+
+def test_without_a_solved_run_no_sequences_are_told():
+    found = made(seeds([0.1, 0.2]))
+    assert only(found).sequences is None and "sequences" not in terminal(found)
+
+
 def test_a_variant_that_only_diverged_is_a_row_without_a_number():
     found = made(seeds([math.nan] * 3, status="diverged", metrics={}), seeds([0.1], cell="gru"))
     entry = at(found, 0)

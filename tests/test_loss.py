@@ -13,6 +13,7 @@ TARGETS = {
     "cross_entropy": RNG.integers(0, 3, (4, 5)),
     "bernoulli": RNG.integers(0, 2, (4, 5, 3)).astype(float),
     "squared_error": RNG.normal(size=(4, 5, 3)),
+    "quantile": RNG.normal(size=(4, 5, 1)),
 }
 
 
@@ -23,6 +24,9 @@ def by_hand(name, out, target):
     if name == "bernoulli":
         chance = 1 / (1 + np.exp(-out))
         return -(target * np.log(chance) + (1 - target) * np.log(1 - chance)).sum()
+    if name == "quantile":  # three outputs for the one target: its quartiles
+        pairs = zip((0.25, 0.5, 0.75), target - out, strict=True)
+        return np.mean([q * gap if gap > 0 else (q - 1) * gap for q, gap in pairs])
     return ((out - target) ** 2).sum()
 
 
@@ -69,3 +73,15 @@ def test_an_empty_mask_weighs_nothing(name):
 @pytest.mark.parametrize("name", ["cross_entropy", "bernoulli"])
 def test_huge_logits_stay_finite(name):
     assert np.isfinite(LOSSES[name](1e4 * OUT, TARGETS[name], np.ones((4, 5)))[0])
+
+
+def test_the_best_constant_under_the_quantile_loss_is_the_quantile(float64):
+    values = np.sort(RNG.normal(size=999))[:, None]
+    loss = lambda q: LOSSES["quantile"](np.broadcast_to(q, (999, 3)), values, np.ones(999))[0]
+    best = values[[249, 499, 749], 0]
+    middle = float(loss(best))
+    for at in range(3):
+        for other in (values[200, 0], values[520, 0], values[800, 0]):
+            moved = best.copy()
+            moved[at] = other
+            assert float(loss(moved)) > middle

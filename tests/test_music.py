@@ -229,5 +229,5 @@ def test_a_file_of_another_layout_is_refused_by_place_and_shape(monkeypatch, tmp
         Music(name="muse", sha256=checksum).build()
 
 
-def test_music_is_the_one_spec_that_reads_a_file_and_only_when_built():
+def test_a_file_is_read_only_when_the_task_is_built():
     assert dataclasses.asdict(Music(name="piano"))["sha256"] is None

@@ -86,6 +86,36 @@ def test_a_memory_of_the_grammar_solves_it():
     assert spec.build().success.holds(found)
 
 
+def test_strings_are_told_by_their_length():
+    spec, batch = draw()
+    batch = head(batch, 200)
+    long = np.array([len(text) for text in texts(batch)])
+    assert (batch.extent == long[:, None]).all()
+    outputs = np.where(grammar.legal_next(jnp.asarray(batch.inputs)), 1.0, 0.0)
+    outputs[long >= 14, 0] = 0.0  # B is followed by anything
+    found = score(spec, outputs, batch)
+    assert found["sequence_legal@length=9-13"] == 1.0
+    assert found["sequence_legal@length=14-18"] == 0.0
+    assert found["sequence_legal"] == pytest.approx(np.mean(long < 14))
+
+
+def test_who_knows_the_grammar_gets_the_stated_entropy():
+    spec, batch = draw(longest=12)  # the cap makes branches unequal
+    odds = grammar.first_branch(12)
+    outputs = np.full((*batch.inputs.shape, 7), -30.0)
+    states = np.zeros(MANY, int)
+    for step in range(batch.inputs.shape[1]):
+        states = grammar.AFTER[states, batch.inputs[:, step]]
+        for branch in (1, 0):
+            odd = np.abs(branch - odds[11 - step, states])
+            symbol = grammar.EMITTED[states, branch]
+            outputs[np.arange(MANY), step, symbol] = np.log(np.maximum(odd, 1e-12))
+        alone = grammar.EMITTED[states, 0] == grammar.EMITTED[states, 1]
+        outputs[alone, step, grammar.EMITTED[states, 0][alone]] = 0.0
+    found = score(spec, outputs, batch)
+    assert found["nll"] == pytest.approx(spec.build().ceiling["nll"], abs=0.005)
+
+
 def test_one_illegal_symbol_on_a_par_fails_its_step_and_its_string():
     spec, batch = draw()
     batch = head(batch, 1)

@@ -80,3 +80,12 @@ def test_an_output_off_by_03_is_not_within():
         shares[np.arange(MANY), batch.targets] = share
         found = score(spec, np.log(shares), batch)
         assert found["within"] == within and found["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("symbols", [2, 3])
+def test_the_lag_is_that_of_the_first_symbol_and_fills_the_bins(symbols):
+    spec, batch = draw(symbols)
+    first = (batch.inputs >= 6).argmax(axis=1)
+    assert (batch.extent == batch.lengths - 1 - first).all()
+    bins = spec.build().slices.bins
+    assert (bins[0][0], bins[-1][1]) == (batch.extent.min(), batch.extent.max()) == (79, 99)

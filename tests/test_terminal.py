@@ -4,8 +4,9 @@ import io
 import re
 
 from records import busy, made, record, seeds
+from rich.text import Text
 
-from lstm_research.terminal import show, terminal
+from lstm_research.terminal import put, show, terminal, writes
 
 
 def test_five_variants_on_three_tasks_fit_a_hundred_columns_whole():
@@ -76,3 +77,14 @@ def test_a_file_that_knows_only_ascii_gets_ascii():
     show(busy(baseline="lstm"), file)
     text = raw.getvalue().decode("ascii")
     assert "n=5 - solved" in text and "mse (min)" in text and "?" not in text
+
+
+def test_a_drawing_in_a_pipe_is_plain_and_as_wide_as_it_takes(capsys):
+    put(Text("x" * 300, style="bold red"))
+    assert capsys.readouterr().out == "x" * 300 + "\n"
+
+
+def test_marks_that_an_output_lacks_are_known_beforehand(monkeypatch):
+    for encoding, known in (("utf-8", True), ("ascii", False)):
+        monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+        assert writes("▁") is known

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import mirrored
 import pytest
-from mirrored import RESULT, SPEC, eventually, trained
+from mirrored import RESULT, SPEC, eventually, pictured, trained
 
 from lstm_research import store, trackers
-from lstm_research.trackers import wandb
+from lstm_research.trackers import content, mirror, wandb
 
 pytest.importorskip("wandb")
 
@@ -53,11 +53,12 @@ def test_an_offline_run_reads_back_as_the_store_has_it_and_holds_no_secret(
     assert capsys.readouterr().err == ""
 
     (folder,) = (tmp_path / "wandb").glob("offline-run-*")
-    assert folder.name.endswith(path.name)
+    id = content.told(store.load_run(path)).id
+    assert folder.name.endswith(id)
     records = inspected(folder)
     (run,) = [record["run"] for record in records if record["type"] == "run"]
     named = ("project", "run_id", "run_group", "job_type", "display_name")
-    assert [run[key] for key in named] == ["gates-project", path.name, "gates", "train", "lstm-s3"]
+    assert [run[key] for key in named] == ["gates-project", id, "gates", "train", "lstm-s3"]
     config = run["config"]["update"]
     assert config["cell"] == SPEC["cell"] and config["seed"] == 3 and config["commit"] == "c0ffee"
     assert config["versions"] == {"jax": "0.10.1"} and not run.get("host")
@@ -83,7 +84,8 @@ def test_a_run_is_told_to_wandb_whole_and_once(tmp_path, fake, capsys):
     path = trained(tmp_path, SPEC, child)
     child.close()
     (told,) = fake("init")
-    assert told["id"] == path.name and told["group"] == "gates" and told["job_type"] == "train"
+    assert told["id"] == content.told(store.load_run(path)).id
+    assert told["group"] == "gates" and told["job_type"] == "train"
     assert told["name"] == "gated-s3" and told["mode"] == "online"
     assert told["project"] == "project" and told["dir"] == str(tmp_path / "here")
     assert told["reinit"] == "create_new"  # a pack has many runs open at once
@@ -163,14 +165,25 @@ def test_a_failed_run_ends_as_failed_and_a_diverged_one_does_not(tmp_path, fake)
     assert [told["status"] for told in fake("summary")] == ["failed", "diverged", "finished"]
 
 
-def test_a_store_is_replayed_with_its_unfinished_runs(tmp_path, fake):
-    trained(tmp_path, SPEC)
-    store.open_run(tmp_path, SPEC | {"seed": 4}).close()
-    child = wandb.tracker(tmp_path, "project", "online", label=lambda spec: "gru | 2")
-    wandb.replay([record.path for record in store.load_runs(tmp_path)], child)
-    child.close()
-    assert sorted(told["name"] for told in fake("init")) == ["gru | 2-s3", "gru | 2-s4"]
-    assert sorted(fake("finish")) == [0, 1]
+def test_pictures_of_a_run_and_the_table_of_a_study_are_media_that_read_back(tmp_path):
+    board = wandb.Wandb(tmp_path, "gates-project", "offline")
+    path = trained(tmp_path, SPEC)
+    point = pictured(path)
+    for again in (False, True):  # the second replaces the first
+        (each,) = mirror.replay(store.load_runs(tmp_path), board, again=again)
+        assert each.verdict == "sent"
+        board.table("gates", ["variant", "mean"], [["lstm", 0.25]])
+    folders = sorted((tmp_path / "wandb").glob("offline-run-*"))
+    assert len(folders) == 2
+    (image,) = (tmp_path / "wandb").glob("offline-run-*/files/media/images/inspect/*.png")
+    assert image.read_bytes() == point
+    (table,) = (tmp_path / "wandb").glob("offline-run-*/files/media/table/*.json")
+    shown = json.loads(table.read_text())
+    assert shown == {"columns": ["variant", "mean"], "data": [["lstm", 0.25]]}
+    id = content.told(store.load_run(path)).id
+    records = [each for folder in folders if id in folder.name for each in inspected(folder)]
+    items = [each["history"]["item"] for each in records if each["type"] == "history"]
+    assert items[-1]["inspect/gates._type"] == "image-file" and len(items) == 5
 
 
 def test_without_a_login_auto_is_nothing_and_wandb_is_offline():

@@ -45,7 +45,7 @@ class Atr:
     def build(self) -> Cell:
         """Return the cell."""
         stages = (Stage("", "p", "q", read_hidden),)
-        return Cell(partial(init, self), start_hidden, stages, update, emit_hidden)
+        return Cell(partial(init, self), start_hidden, stages, update, emit_hidden, gates=gates)
 
 
 def init(spec: Atr, key: Seed, features: int, hidden: int) -> Weights:
@@ -55,8 +55,13 @@ def init(spec: Atr, key: Seed, features: int, hidden: int) -> Weights:
     return Weights(w, initial.bias(spec.bias, initial.fold(key, "b_p"), hidden), (r,), {})
 
 
+def gates(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> dict[str, Array]:
+    """Return i, f, and p as the candidate g."""
+    p, q = cast(Array, z[0].driven), cast(Array, z[0].recurred)  # the stage keeps them apart
+    return activate("if", jnp.concatenate([p + q, p - q], -1)) | {"g": p}
+
+
 def update(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
     """Return h' = i p + f h."""
-    p, q = cast(Array, z[0].driven), cast(Array, z[0].recurred)  # the stage keeps them apart
-    now = activate("if", jnp.concatenate([p + q, p - q], -1))
-    return Hidden(now["i"] * p + now["f"] * carry.h)
+    now = gates(weights, z, carry)
+    return Hidden(now["i"] * now["g"] + now["f"] * carry.h)

@@ -45,7 +45,7 @@ class Brc:
     def build(self) -> Cell:
         """Return the cell."""
         stages = (Stage("", "afg", "", None),)
-        return Cell(partial(init, self), start_hidden, stages, update, emit_hidden)
+        return Cell(partial(init, self), start_hidden, stages, update, emit_hidden, gates=gates)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Nbrc:
     def build(self) -> Cell:
         """Return the cell."""
         stages = (Stage("af", "g", "", read_hidden),)
-        return Cell(partial(init, self), start_hidden, stages, update, emit_hidden)
+        return Cell(partial(init, self), start_hidden, stages, update, emit_hidden, gates=gates)
 
 
 def init(spec: Brc | Nbrc, key: Seed, features: int, hidden: int) -> Weights:
@@ -85,8 +85,8 @@ def init(spec: Brc | Nbrc, key: Seed, features: int, hidden: int) -> Weights:
     return Weights(jnp.concatenate(w, -1), None, (jnp.concatenate(r, -1),), p)
 
 
-def update(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
-    """Return h' = f h + (1 - f) tanh(z_g + a h)."""
+def gates(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> dict[str, Array]:
+    """Return f, i = 1 - f, a, which lies in (0, 2), and the candidate."""
     p, h = weights.p, carry.h
     driven = cast(Array, z[0].driven)  # g, and where no product adds to them a and f before it
     if z[0].both is None:
@@ -96,4 +96,10 @@ def update(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
         raw, g = z[0].both, driven
     now = activate("gf", raw + jnp.concatenate([p["b_a"], p["b_f"]], -1))  # a - 1 is a tanh, as g
     f, a = now["f"], 1.0 + now["g"]
-    return Hidden(f * h + (1.0 - f) * jnp.tanh(g + a * h))
+    return {"i": 1.0 - f, "f": f, "a": a, "g": jnp.tanh(g + a * h)}
+
+
+def update(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
+    """Return h' = f h + (1 - f) tanh(z_g + a h)."""
+    now = gates(weights, z, carry)
+    return Hidden(now["f"] * carry.h + now["i"] * now["g"])

@@ -45,7 +45,7 @@ class Cfn:
     def build(self) -> Cell:
         """Return the cell."""
         stages = (Stage("if", "g", "", read_hidden),)
-        return Cell(partial(init, self), start_hidden, stages, update, emit_hidden)
+        return Cell(partial(init, self), start_hidden, stages, update, emit_hidden, gates=gates)
 
 
 def init(spec: Cfn, key: Seed, features: int, hidden: int) -> Weights:
@@ -56,9 +56,14 @@ def init(spec: Cfn, key: Seed, features: int, hidden: int) -> Weights:
     return Weights(jnp.concatenate(w, -1), None, (jnp.concatenate(r, -1),), p)
 
 
-def update(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
-    """Return h' = f tanh(h) + i tanh(z_g)."""
+def gates(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> dict[str, Array]:
+    """Return i and f, which keeps tanh(h), and the candidate."""
     both, g = cast(Array, z[0].both), cast(Array, z[0].driven)  # the stage has blocks in either
     b = jnp.concatenate([weights.p["b_i"], weights.p["b_f"]], -1)
-    now = activate("if", both + b)
-    return Hidden(now["f"] * jnp.tanh(carry.h) + now["i"] * jnp.tanh(g))
+    return activate("if", both + b) | {"g": jnp.tanh(g)}
+
+
+def update(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
+    """Return h' = f tanh(h) + i tanh(z_g)."""
+    now = gates(weights, z, carry)
+    return Hidden(now["f"] * jnp.tanh(carry.h) + now["i"] * now["g"])

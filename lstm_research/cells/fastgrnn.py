@@ -49,7 +49,7 @@ class FastGrnn:
     def build(self) -> Cell:
         """Return the cell."""
         stages = (Stage("h", "", "", read_hidden),)
-        return Cell(partial(init, self), start_hidden, stages, update, emit_hidden)
+        return Cell(partial(init, self), start_hidden, stages, update, emit_hidden, gates=gates)
 
 
 def init(spec: FastGrnn, key: Seed, features: int, hidden: int) -> Weights:
@@ -62,9 +62,15 @@ def init(spec: FastGrnn, key: Seed, features: int, hidden: int) -> Weights:
     return Weights(w, None, (r,), p)
 
 
-def update(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
-    """Return h' = f h + (s(zeta) (1 - f) + s(nu)) g."""
+def gates(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> dict[str, Array]:
+    """Return f, the candidate, and as i what weighs it."""
     p, shared = weights.p, cast(Array, z[0].both)  # the one stage has blocks in `both`
     now = activate("fg", jnp.concatenate([shared + p["b_f"], shared + p["b_g"]], -1))
     share = sigmoid(p["zeta"]) * (1.0 - now["f"]) + sigmoid(p["nu"])
-    return Hidden(now["f"] * carry.h + share * now["g"])
+    return now | {"i": share}
+
+
+def update(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
+    """Return h' = f h + (s(zeta) (1 - f) + s(nu)) g."""
+    now = gates(weights, z, carry)
+    return Hidden(now["f"] * carry.h + now["i"] * now["g"])

@@ -46,7 +46,7 @@ class Fgr:
     def build(self) -> Cell:
         """Return the cell."""
         stages = (Stage("ifgo", "", "", read_hidden), Stage("", "", "ifo", read_gates))
-        return Cell(partial(init, self), start, stages, update, lambda carry: carry.h)
+        return Cell(partial(init, self), start, stages, update, lambda carry: carry.h, gates=gates)
 
 
 class Gates(NamedTuple):
@@ -82,8 +82,8 @@ def read_gates(weights: Weights, z: tuple[Pre, ...], carry: Gates) -> Array:
     return carry.gates
 
 
-def update(weights: Weights, z: tuple[Pre, ...], carry: Gates) -> Gates:
-    """Apply the equations of `Fgr`."""
+def written(weights: Weights, z: tuple[Pre, ...], carry: Gates) -> tuple[dict[str, Array], Array]:
+    """Return i, f, g and o, and c'."""
     p, c = weights.p, carry.c
     raw, heard = cut("ifgo", z[0].both), cut("ifo", z[1].recurred)
 
@@ -93,5 +93,16 @@ def update(weights: Weights, z: tuple[Pre, ...], carry: Gates) -> Gates:
 
     now = activate("ifg", jnp.concatenate([seen("i", c), seen("f", c), raw["g"]], -1))
     c = once(now["f"] * c + now["i"] * now["g"])
-    o = sigmoid(seen("o", c))
-    return Gates(c, o * jnp.tanh(c), jnp.concatenate([now["i"], now["f"], o], -1))
+    return now | {"o": sigmoid(seen("o", c))}, c
+
+
+def gates(weights: Weights, z: tuple[Pre, ...], carry: Gates) -> dict[str, Array]:
+    """Return i, f, g and o of this step."""
+    return written(weights, z, carry)[0]
+
+
+def update(weights: Weights, z: tuple[Pre, ...], carry: Gates) -> Gates:
+    """Apply the equations of `Fgr`."""
+    now, c = written(weights, z, carry)
+    three = jnp.concatenate([now[name] for name in "ifo"], -1)
+    return Gates(c, now["o"] * jnp.tanh(c), three)

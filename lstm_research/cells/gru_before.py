@@ -67,7 +67,10 @@ class GruBefore:
     def build(self) -> Cell:
         """Return the cell."""
         rule = partial(update, self.gates)
-        return Cell(partial(init, self), start_hidden, stages(self.gates), rule, emit_hidden)
+        return Cell(
+            partial(init, self), start_hidden, stages(self.gates), rule, emit_hidden,
+            gates=partial(acting, self.gates),
+        )  # fmt: skip
 
 
 def stages(form: Gates) -> tuple[Stage, ...]:
@@ -114,7 +117,13 @@ def read_reset(form: Gates, weights: Weights, z: tuple[Pre, ...], carry: Hidden)
     return gates(form, weights.p, z)["r"] * carry.h
 
 
+def acting(form: Gates, weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> dict[str, Array]:
+    """Return i, r, f = 1 - i and the candidate."""
+    now = gates(form, weights.p, z)
+    return now | {"f": 1.0 - now["i"], "g": jnp.tanh(cast(Array, z[-1].both))}
+
+
 def update(form: Gates, weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
     """Return h' = h + i (g - h)."""
-    i = gates(form, weights.p, z)["i"]
-    return Hidden((1.0 - i) * carry.h + i * jnp.tanh(cast(Array, z[-1].both)))
+    now = acting(form, weights, z, carry)
+    return Hidden(now["f"] * carry.h + now["i"] * now["g"])

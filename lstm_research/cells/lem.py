@@ -45,7 +45,8 @@ class Lem:
             Stage("12m", "", "", read_output),
             Stage("y", "", "", partial(read_memory, self.dt)),
         )
-        return Cell(partial(init, self), start, stages, partial(update, self.dt), emit)
+        rule = partial(update, self.dt)
+        return Cell(partial(init, self), start, stages, rule, emit, gates=partial(gates, self.dt))
 
 
 class Chain(NamedTuple):
@@ -78,11 +79,17 @@ def init(spec: Lem, key: Seed, features: int, hidden: int) -> Weights:
     )
 
 
-def memory(dt: float, z: tuple[Pre, ...], carry: Chain) -> tuple[Array, Array]:
-    """Return the new z, and d_2 for what comes after it."""
+def gates(dt: float, weights: Weights | None, z: tuple[Pre, ...], carry: Chain) -> dict[str, Array]:
+    """Return i = d_1 and f = 1 - d_1, which act on z as the candidate g does, and d_2."""
     now = activate("12g", cast(Array, z[0].both))  # either stage has blocks in `both`
     d = dt * now["1"]
-    return (1.0 - d) * carry.z + d * now["g"], dt * now["2"]
+    return {"i": d, "f": 1.0 - d, "g": now["g"], "d_2": dt * now["2"]}
+
+
+def memory(dt: float, z: tuple[Pre, ...], carry: Chain) -> tuple[Array, Array]:
+    """Return the new z, and d_2 for what comes after it."""
+    now = gates(dt, None, z, carry)
+    return now["f"] * carry.z + now["i"] * now["g"], now["d_2"]
 
 
 def read_output(weights: Weights, z: tuple[Pre, ...], carry: Chain) -> Array:

@@ -70,6 +70,7 @@ class LiGru:
             (Stage("fg", "", "", read_hidden),),
             update,
             emit_hidden,
+            gates=gates,
             drive=partial(drive, self.epsilon) if self.normalise else project,
             noisy=self.normalise,
             observe=observed if self.normalise else None,
@@ -98,11 +99,17 @@ def drive(epsilon: float, weights: Weights, x: Steps, masks: Masks, key: Seed | 
     return (z - mean) * (weights.m["gain"] * lax.rsqrt(var + epsilon)) + weights.b
 
 
-def update(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
-    """Return h' = f h + (1 - f) g."""
+def gates(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> dict[str, Array]:
+    """Return f, i = 1 - f and the candidate, which has no bound."""
     raw = cut("fg", z[0].both)
     f = sigmoid(raw["f"])
-    return Hidden(f * carry.h + (1.0 - f) * jax.nn.relu(raw["g"]))
+    return {"i": 1.0 - f, "f": f, "g": jax.nn.relu(raw["g"])}
+
+
+def update(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
+    """Return h' = f h + (1 - f) g."""
+    now = gates(weights, z, carry)
+    return Hidden(now["f"] * carry.h + now["i"] * now["g"])
 
 
 def observed(weights: Weights, x: Steps, masks: Masks, key: Seed | None = None) -> Statistics:

@@ -60,6 +60,7 @@ class Lru:
             emit_hidden,
             drive=drive,
             sizes=sizes,
+            gates=gates,
             linear=steps,
         )
 
@@ -114,6 +115,11 @@ def drive(weights: Weights, x: Array, masks: Masks, key: Seed | None) -> Array:
     """Return the two parts of x B, and the skip."""
     skip = weights.p["d"] * x if weights.m is None else x @ weights.m["w_d"]
     return jnp.concatenate([project(weights, x, masks, key), skip], -1)
+
+
+def gates(weights: Weights, z: tuple[Pre, ...], carry: Spectral) -> dict[str, Array]:
+    """Return |lam| as f, which is the same at every step; there is no other gate."""
+    return {"f": jnp.broadcast_to(jnp.exp(-jnp.exp(weights.p["nu"])), carry.re.shape)}
 
 
 def turn(

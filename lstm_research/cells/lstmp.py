@@ -50,9 +50,8 @@ class Lstmp:
     def build(self) -> Cell:
         """Return the cell."""
         stages = (Stage("ifgo", "", "", read_hidden), Stage("", "", "h", read_memory))
-        return Cell(
-            partial(init, self), partial(start, self.projection), stages, update, emit_hidden
-        )
+        begin = partial(start, self.projection)
+        return Cell(partial(init, self), begin, stages, update, emit_hidden, gates=gates)
 
 
 def start(projection: int, batch: tuple[int, ...], hidden: int, dtype: Tree = None) -> Carry:
@@ -73,8 +72,8 @@ def init(spec: Lstmp, key: Seed, features: int, hidden: int) -> Weights:
     )
 
 
-def written(weights: Weights, pre: Pre, c: Array) -> tuple[Array, Array]:
-    """Return c' and m."""
+def written(weights: Weights, pre: Pre, c: Array) -> tuple[dict[str, Array], Array]:
+    """Return i, f, g and o, and c'."""
     p, raw = weights.p, cut("ifgo", pre.both)
 
     def seen(gate: str, c: Array) -> Array:
@@ -82,14 +81,20 @@ def written(weights: Weights, pre: Pre, c: Array) -> tuple[Array, Array]:
 
     now = activate("ifg", jnp.concatenate([seen("i", c), seen("f", c), raw["g"]], -1))
     c = once(now["f"] * c + now["i"] * now["g"])
-    return c, sigmoid(seen("o", c)) * jnp.tanh(c)
+    return now | {"o": sigmoid(seen("o", c))}, c
+
+
+def gates(weights: Weights, z: tuple[Pre, ...], carry: Carry) -> dict[str, Array]:
+    """Return i, f, g and o."""
+    return written(weights, z[0], carry.c)[0]
 
 
 def read_memory(weights: Weights, z: tuple[Pre, ...], carry: Carry) -> Array:
     """Read m, once the first stage is known."""
-    return written(weights, z[0], carry.c)[1]
+    now, c = written(weights, z[0], carry.c)
+    return now["o"] * jnp.tanh(c)
 
 
 def update(weights: Weights, z: tuple[Pre, ...], carry: Carry) -> Carry:
     """Return c', and the product of the second stage as h'."""
-    return Carry(written(weights, z[0], carry.c)[0], cast(Array, z[1].recurred))
+    return Carry(written(weights, z[0], carry.c)[1], cast(Array, z[1].recurred))

@@ -1,6 +1,7 @@
 """The minimal gated unit: one gate that forgets and resets."""
 
 import dataclasses
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Literal, cast
 
@@ -19,6 +20,8 @@ from lstm_research.cell import (
     read_hidden,
     start_hidden,
 )
+
+Gates = Callable[[Weights, tuple[Pre, ...], Hidden], dict[str, Array]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,11 +56,12 @@ class Mgu:
     def build(self) -> Cell:
         """Return the cell."""
         if self.reset == "after":
-            stages, rule = (Stage("f", "g", "g", read_hidden),), update_after
+            stages, gates = (Stage("f", "g", "g", read_hidden),), after
         else:
             stages = (Stage("f", "", "", read_hidden), Stage("g", "", "", read_reset))
-            rule = update_before
-        return Cell(partial(init, self), start_hidden, stages, rule, emit_hidden)
+            gates = before
+        rule = partial(update, gates)
+        return Cell(partial(init, self), start_hidden, stages, rule, emit_hidden, gates=gates)
 
 
 def init(spec: Mgu, key: Seed, features: int, hidden: int) -> Weights:
@@ -82,14 +86,19 @@ def read_reset(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Array:
     return gate(z) * carry.h
 
 
-def update_before(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
-    """Return h' = (1 - f) h + f g."""
-    f = gate(z)
-    return Hidden((1.0 - f) * carry.h + f * jnp.tanh(cast(Array, z[1].both)))
+def before(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> dict[str, Array]:
+    """Return the paper's f as i, since it overwrites, f = 1 - i, and the candidate."""
+    i = gate(z)
+    return {"i": i, "f": 1.0 - i, "g": jnp.tanh(cast(Array, z[1].both))}
 
 
-def update_after(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
-    """Return h' = (1 - f) g + f h."""
+def after(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> dict[str, Array]:
+    """Return f, which keeps, i = 1 - f, and the candidate."""
     f, driven, heard = gate(z), cast(Array, z[0].driven), cast(Array, z[0].recurred)
-    g = jnp.tanh(driven + f * (heard + weights.p["b_hg"]))
-    return Hidden((1.0 - f) * g + f * carry.h)
+    return {"i": 1.0 - f, "f": f, "g": jnp.tanh(driven + f * (heard + weights.p["b_hg"]))}
+
+
+def update(gates: Gates, weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
+    """Return h' = f h + i g."""
+    now = gates(weights, z, carry)
+    return Hidden(now["f"] * carry.h + now["i"] * now["g"])

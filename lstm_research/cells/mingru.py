@@ -1,6 +1,7 @@
 """The minimal GRU and the minimal LSTM: gates that hear the input alone, and no squash."""
 
 import dataclasses
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Literal, cast
 
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 
 from lstm_research import initial, linear
 from lstm_research.activation import cut, sigmoid
-from lstm_research.axes import Array, Seed
+from lstm_research.axes import Array, Seed, Tree
 from lstm_research.cell import (
     Cell,
     Hidden,
@@ -49,7 +50,7 @@ class MinGru:
     @cache  # noqa: B019 (equal specs are one cell, and there are few)
     def build(self) -> Cell:
         """Return the cell."""
-        return alone("ig", partial(init, self, "ig"), partial(overwrite, self.positive))
+        return alone("ig", partial(init, self, "ig"), partial(overwriting, self.positive))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +81,10 @@ class MinLstm:
     @cache  # noqa: B019 (equal specs are one cell, and there are few)
     def build(self) -> Cell:
         """Return the cell."""
-        return alone("ifg", partial(init, self, "ifg"), partial(divide, self.positive))
+        return alone("ifg", partial(init, self, "ifg"), partial(dividing, self.positive))
+
+
+Gates = Callable[[Weights, tuple[Pre, ...], Tree], dict[str, Array]]
 
 
 def held(spec: MinGru | MinLstm) -> float | None:
@@ -94,11 +98,14 @@ def held(spec: MinGru | MinLstm) -> float | None:
     return None
 
 
-def alone(names: str, begin: partial[Weights], coefficients: linear.Coefficients) -> Cell:
+def alone(names: str, begin: partial[Weights], gates: Gates) -> Cell:
     """Return the cell of one level, whose state is h."""
-    steps = linear.Linear((linear.Level(lambda carry: carry.h, coefficients),), gather)
-    stages = (Stage("", names, "", None),)
-    return Cell(begin, start_hidden, stages, linear.update(steps), emit_hidden, linear=steps)
+    level = linear.Level(lambda carry: carry.h, partial(coefficients, gates))
+    steps = linear.Linear((level,), gather)
+    return Cell(
+        begin, start_hidden, (Stage("", names, "", None),), linear.update(steps), emit_hidden,
+        gates=gates, linear=steps,
+    )  # fmt: skip
 
 
 def init(spec: MinGru | MinLstm, names: str, key: Seed, features: int, hidden: int) -> Weights:
@@ -116,22 +123,28 @@ def candidate(positive: bool, z: Array) -> Array:
     return jnp.where(z >= 0, z + 0.5, sigmoid(z)) if positive else z
 
 
-def overwrite(
-    positive: bool, weights: Weights, z: tuple[Pre, ...], pairs: tuple[linear.Pair, ...]
-) -> tuple[Array, Array]:
-    """Return 1 - i and i g."""
+def overwriting(
+    positive: bool, weights: Weights, z: tuple[Pre, ...], carry: Tree
+) -> dict[str, Array]:
+    """Return i, f = 1 - i and the candidate."""
     raw = cut("ig", cast(Array, z[0].driven))  # the one stage is driven
     i = sigmoid(raw["i"])
-    return 1.0 - i, i * candidate(positive, raw["g"])
+    return {"i": i, "f": 1.0 - i, "g": candidate(positive, raw["g"])}
 
 
-def divide(
-    positive: bool, weights: Weights, z: tuple[Pre, ...], pairs: tuple[linear.Pair, ...]
-) -> tuple[Array, Array]:
-    """Return f / (f + i) and i g / (f + i)."""
+def dividing(positive: bool, weights: Weights, z: tuple[Pre, ...], carry: Tree) -> dict[str, Array]:
+    """Return the shares f / (f + i) as f and i / (f + i) as i, and the candidate."""
     raw = cut("ifg", cast(Array, z[0].driven))  # the one stage is driven
     f = sigmoid(jax.nn.log_sigmoid(raw["f"]) - jax.nn.log_sigmoid(raw["i"]))
-    return f, (1.0 - f) * candidate(positive, raw["g"])
+    return {"i": 1.0 - f, "f": f, "g": candidate(positive, raw["g"])}
+
+
+def coefficients(
+    gates: Gates, weights: Weights, z: tuple[Pre, ...], pairs: tuple[linear.Pair, ...]
+) -> tuple[Array, Array]:
+    """Return f and i g: the gates hear the input alone, and no carry."""
+    now = gates(weights, z, None)
+    return now["f"], now["i"] * now["g"]
 
 
 def gather(weights: Weights, z: tuple[Pre, ...], pairs: tuple[linear.Pair, ...]) -> Hidden:

@@ -49,8 +49,9 @@ class MinimalRnn:
         """Return the cell."""
         stages = (Stage("f", "g", "", read_hidden),)
         return Cell(
-            partial(init, self), start_hidden, stages, update, emit_hidden, drive=drive, sizes=sizes
-        )
+            partial(init, self), start_hidden, stages, update, emit_hidden,
+            gates=gates, drive=drive, sizes=sizes,
+        )  # fmt: skip
 
 
 def init(spec: MinimalRnn, key: Seed, features: int, hidden: int) -> Weights:
@@ -77,8 +78,14 @@ def drive(weights: Weights, x: Steps, masks: Masks, key: Seed | None) -> Array:
     return jnp.concatenate([z, g], -1)
 
 
-def update(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
-    """Return h' = f h + (1 - f) g."""
+def gates(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> dict[str, Array]:
+    """Return f, i = 1 - f and the candidate."""
     both, g = cast(Array, z[0].both), cast(Array, z[0].driven)  # the stage has blocks in either
     f = sigmoid(both)
-    return Hidden(f * carry.h + (1.0 - f) * g)
+    return {"i": 1.0 - f, "f": f, "g": g}
+
+
+def update(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
+    """Return h' = f h + (1 - f) g."""
+    now = gates(weights, z, carry)
+    return Hidden(now["f"] * carry.h + now["i"] * now["g"])

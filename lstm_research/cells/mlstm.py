@@ -65,6 +65,7 @@ class Mlstm:
             emit_hidden,
             cut=lambda zx: ((None, zx),),
             sizes=partial(sizes, heads),
+            gates=partial(acting, heads, levels),
             linear=steps,
         )
 
@@ -139,6 +140,16 @@ def gates(now: Parts, pairs: tuple[linear.Pair, ...]) -> tuple[Array, Array]:
     """Return i and f, once the stabiliser is known before and after."""
     before, after = pairs[0]
     return jnp.exp(now.i - after), jnp.exp(now.f + before - after)
+
+
+def acting(
+    heads: int, levels: tuple[linear.Level, ...], weights: Weights, z: tuple[Pre, ...],
+    carry: Matrix,
+) -> dict[str, Array]:  # fmt: skip
+    """Return i and f of each head, divided by exp(m'), and o of each unit."""
+    now = parts(heads, z)
+    i, f = gates(now, linear.advance(levels[:1], weights, z, carry))
+    return {"i": i, "f": f, "o": sigmoid(now.o)}
 
 
 def remember(

@@ -72,6 +72,7 @@ class Mogrifier:
             (Stage("", "x", "", None), *each * self.rounds, last),
             partial(update, self.cap),
             emit_hidden,
+            gates=partial(gates, self.cap),
             drive=raw,
             cut=partial(only_first, self.rounds * len(each) + 1),
             sizes=sizes,
@@ -140,9 +141,14 @@ def read_both(rank: int | None, weights: Weights, z: tuple[Pre, ...], carry: Car
     return jnp.concatenate(mogrified(rank, weights, z, carry.h), -1)
 
 
+def gates(cap: bool, weights: Weights, z: tuple[Pre, ...], carry: Carry) -> dict[str, Array]:
+    """Return i, under its cap where there is one, f, g and o, after all rounds."""
+    now = activate("ifgo", cast(Array, z[-1].recurred) + weights.p["b_ifgo"])
+    return now | {"i": jnp.minimum(1.0 - now["f"], now["i"]) if cap else now["i"]}
+
+
 def update(cap: bool, weights: Weights, z: tuple[Pre, ...], carry: Carry) -> Carry:
     """Return c' = f c + i g and h' = o tanh(c')."""
-    now = activate("ifgo", cast(Array, z[-1].recurred) + weights.p["b_ifgo"])
-    i = jnp.minimum(1.0 - now["f"], now["i"]) if cap else now["i"]
-    c = now["f"] * carry.c + i * now["g"]
+    now = gates(cap, weights, z, carry)
+    c = now["f"] * carry.c + now["i"] * now["g"]
     return Carry(c, now["o"] * jnp.tanh(c))

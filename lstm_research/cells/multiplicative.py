@@ -47,7 +47,7 @@ class Multiplicative:
     def build(self) -> Cell:
         """Return the cell."""
         stages = (Stage("", "m", "m", read_hidden), Stage("ifgo", "", "", read_product))
-        return Cell(partial(init, self), start_carry, stages, update, emit_hidden)
+        return Cell(partial(init, self), start_carry, stages, update, emit_hidden, gates=gates)
 
 
 def init(spec: Multiplicative, key: Seed, features: int, hidden: int) -> Weights:
@@ -66,8 +66,13 @@ def read_product(weights: Weights, z: tuple[Pre, ...], carry: Carry) -> Array:
     return cast(Array, z[0].driven) * cast(Array, z[0].recurred)
 
 
+def gates(weights: Weights, z: tuple[Pre, ...], carry: Carry) -> dict[str, Array]:
+    """Return i, f, g and o."""
+    return activate("ifgo", cast(Array, z[1].both) + weights.p["b_ifgo"])
+
+
 def update(weights: Weights, z: tuple[Pre, ...], carry: Carry) -> Carry:
     """Apply the equations of `Multiplicative`."""
-    now = activate("ifgo", cast(Array, z[1].both) + weights.p["b_ifgo"])
+    now = gates(weights, z, carry)
     c = once(now["f"] * carry.c + now["i"] * now["g"])
     return Carry(c, now["o"] * jnp.tanh(c))

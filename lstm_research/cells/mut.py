@@ -64,6 +64,7 @@ class Mut:
             stages(form),
             partial(update, form),
             emit_hidden,
+            gates=partial(gates, form),
             drive=squashed if form == "mut1" else project,
         )
 
@@ -100,10 +101,14 @@ def read_squashed(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Array:
     return jnp.tanh(carry.h)
 
 
+def reset_gate(form: Form, z: tuple[Pre, ...]) -> Array:
+    """Return r from the first stage."""
+    return sigmoid(cut("ri" if form == "mut2" else "r", z[0].both)["r"])
+
+
 def read_reset(form: Form, weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Array:
     """Read r h, once the first stage is known."""
-    r = cut("ri" if form == "mut2" else "r", z[0].both)["r"]
-    return sigmoid(r) * carry.h
+    return reset_gate(form, z) * carry.h
 
 
 def update_gate(form: Form, z: tuple[Pre, ...]) -> Array:
@@ -113,7 +118,13 @@ def update_gate(form: Form, z: tuple[Pre, ...]) -> Array:
     return sigmoid(cast(Array, z[0].driven if form == "mut1" else z[1].both))
 
 
+def gates(form: Form, weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> dict[str, Array]:
+    """Return r, i, f = 1 - i and the candidate."""
+    i, g = update_gate(form, z), jnp.tanh(cast(Array, z[-1].both))
+    return {"r": reset_gate(form, z), "i": i, "f": 1.0 - i, "g": g}
+
+
 def update(form: Form, weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
     """Return h' = (1 - i) h + i g."""
-    i = update_gate(form, z)
-    return Hidden((1.0 - i) * carry.h + i * jnp.tanh(cast(Array, z[-1].both)))
+    now = gates(form, weights, z, carry)
+    return Hidden(now["f"] * carry.h + now["i"] * now["g"])

@@ -65,6 +65,7 @@ class OnLstm:
             (Stage("ifgoFI", "", "", read_hidden),),
             partial(update, self.chunk),
             emit_hidden,
+            gates=partial(gates, self.chunk),
             cut=whole,
             sizes=sizes,
         )
@@ -108,8 +109,8 @@ def after(a: Float[Array, "*batch chunks"]) -> Float[Array, "*batch chunks"]:
     return lax.cumsum(later, axis=a.ndim - 1, reverse=True)
 
 
-def update(chunk: int, weights: Weights, z: tuple[Pre, ...], carry: Carry) -> Carry:
-    """Apply the equations of `OnLstm`."""
+def gates(chunk: int, weights: Weights, z: tuple[Pre, ...], carry: Carry) -> dict[str, Array]:
+    """Return what acts on c as i and f, under the master gates F and I; these; g and o."""
     raw, units = cast(Array, z[0].both), 4 * carry.c.shape[-1]
     now, master = activate("ifgo", raw[..., :units]), cut("FI", raw[..., units:])
     keep = jnp.repeat(before(master["F"]), chunk, -1)
@@ -117,5 +118,11 @@ def update(chunk: int, weights: Weights, z: tuple[Pre, ...], carry: Carry) -> Ca
     shared = keep * take
     f = now["f"] * shared + (keep - shared)
     i = now["i"] * shared + (take - shared)
-    c = once(f * carry.c + i * now["g"])
+    return now | {"i": i, "f": f, "F": keep, "I": take}
+
+
+def update(chunk: int, weights: Weights, z: tuple[Pre, ...], carry: Carry) -> Carry:
+    """Apply the equations of `OnLstm`."""
+    now = gates(chunk, weights, z, carry)
+    c = once(now["f"] * carry.c + now["i"] * now["g"])
     return Carry(c, now["o"] * jnp.tanh(c))

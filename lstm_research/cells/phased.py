@@ -80,12 +80,13 @@ class Phased:
     def build(self) -> Cell:
         """Return the cell."""
         begin, rule = partial(init, self), partial(update, self.leak)
+        acting = partial(gates, self.leak)
         if not self.timestamps:
             stage = Stage("ifgo", "", "", read_hidden)
-            return Cell(begin, start_clock, (stage,), rule, lambda carry: carry.h)
+            return Cell(begin, start_clock, (stage,), rule, lambda carry: carry.h, gates=acting)
         stage = Stage("ifgo", "t", "", read_hidden)
         return Cell(
-            begin, start_carry, (stage,), rule, emit_hidden,
+            begin, start_carry, (stage,), rule, emit_hidden, gates=acting,
             drive=stamped.drive, cut=alone, sizes=stamped.sizes,
         )  # fmt: skip
 
@@ -143,10 +144,10 @@ def openness(leak: float, p: dict[str, Array], t: Float[Array, "*batch 1"]) -> A
     return jnp.where(phi < 0.5 * ratio, rising, closing)
 
 
-def update(
+def written(
     leak: float, weights: Weights, z: tuple[Pre, ...], carry: Clock | Carry
-) -> Clock | Carry:
-    """Apply the equations of `Phased`."""
+) -> tuple[dict[str, Array], Array]:
+    """Return i, f, g, o and k, and a."""
     p, c, raw = weights.p, carry.c, cut("ifgo", z[0].both)
 
     def seen(gate: str, c: Array) -> Array:
@@ -155,7 +156,24 @@ def update(
     now = activate("ifg", jnp.concatenate([seen("i", c), seen("f", c), raw["g"]], -1))
     a = once(now["f"] * c + now["i"] * now["g"])
     t = carry.t if isinstance(carry, Clock) else cast(Array, z[0].driven)
-    k = openness(leak, p, t)
-    c = k * a + (1.0 - k) * c
-    h = k * sigmoid(seen("o", a)) * jnp.tanh(a) + (1.0 - k) * carry.h
+    return now | {"o": sigmoid(seen("o", a)), "k": openness(leak, p, t)}, a
+
+
+def gates(
+    leak: float, weights: Weights, z: tuple[Pre, ...], carry: Clock | Carry
+) -> dict[str, Array]:
+    """Return k, o and g, and i and f as they act on c under the clock: k i and 1 - k + k f."""
+    now, _ = written(leak, weights, z, carry)
+    k = now["k"]
+    return now | {"i": k * now["i"], "f": 1.0 - k + k * now["f"]}
+
+
+def update(
+    leak: float, weights: Weights, z: tuple[Pre, ...], carry: Clock | Carry
+) -> Clock | Carry:
+    """Apply the equations of `Phased`."""
+    now, a = written(leak, weights, z, carry)
+    k = now["k"]
+    c = k * a + (1.0 - k) * carry.c
+    h = k * now["o"] * jnp.tanh(a) + (1.0 - k) * carry.h
     return Clock(c, h, carry.t + 1.0) if isinstance(carry, Clock) else Carry(c, h)

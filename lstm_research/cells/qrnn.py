@@ -66,6 +66,7 @@ class Qrnn:
             (lambda carry: carry.c) if self.pooling == "f" else (lambda carry: carry.h),
             cut=lambda zx: ((None, zx),),
             sizes=partial(sizes, len(names) * taps),
+            gates=partial(acting, names, taps, levels),
             linear=steps,
         )
 
@@ -134,6 +135,15 @@ def gates(
     """Return g, f and what else the pooling has; the last of the slots so far is slot 0."""
     raw = tap(0, taps, z) + jnp.concatenate([weights.p[f"b_{n}"] for n in names], -1)
     return activate(names, raw + pairs[taps - 2][0] if taps > 1 else raw)
+
+
+def acting(
+    names: str, taps: int, levels: tuple[linear.Level, ...], weights: Weights, z: tuple[Pre, ...],
+    carry: Filtered | Gated,
+) -> dict[str, Array]:  # fmt: skip
+    """Return g, f, what else the pooling has, and i = 1 - f where it has none of its own."""
+    now = gates(names, taps, weights, z, linear.advance(levels[:-1], weights, z, carry))
+    return {"i": 1.0 - now["f"]} | now
 
 
 def pool(names: str, taps: int) -> linear.Level:

@@ -51,7 +51,7 @@ class Ran:
         """Return the cell."""
         start = start_carry if self.squash_output else start_hidden
         stages = (Stage("if", "g", "", read_hidden),)
-        return Cell(partial(init, self), start, stages, update, emit_hidden)
+        return Cell(partial(init, self), start, stages, update, emit_hidden, gates=gates)
 
 
 def init(spec: Ran, key: Seed, features: int, hidden: int) -> Weights:
@@ -62,11 +62,17 @@ def init(spec: Ran, key: Seed, features: int, hidden: int) -> Weights:
     return Weights(jnp.concatenate(w, -1), None, (jnp.concatenate(r, -1),), p)
 
 
-def update(weights: Weights, z: tuple[Pre, ...], carry: Carry | Hidden) -> Carry | Hidden:
-    """Return c' = i g + f c, and h' of it."""
+def gates(weights: Weights, z: tuple[Pre, ...], carry: Carry | Hidden) -> dict[str, Array]:
+    """Return i, f and the candidate, which has no bound."""
     both, g = cast(Array, z[0].both), cast(Array, z[0].driven)  # the stage has blocks in either
     now = activate("if", both + jnp.concatenate([weights.p["b_i"], weights.p["b_f"]], -1))
+    return now | {"g": g}
+
+
+def update(weights: Weights, z: tuple[Pre, ...], carry: Carry | Hidden) -> Carry | Hidden:
+    """Return c' = i g + f c, and h' of it."""
+    now = gates(weights, z, carry)
     if isinstance(carry, Hidden):
-        return Hidden(now["i"] * g + now["f"] * carry.h)
-    c = once(now["i"] * g + now["f"] * carry.c)
+        return Hidden(now["i"] * now["g"] + now["f"] * carry.h)
+    c = once(now["i"] * now["g"] + now["f"] * carry.c)
     return Carry(c, jnp.tanh(c))

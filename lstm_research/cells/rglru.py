@@ -57,6 +57,7 @@ class RgLru:
             emit_hidden,
             drive=drive,
             sizes=sizes,
+            gates=gates,
             linear=steps,
         )
 
@@ -131,6 +132,14 @@ def slope(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     """Return the square root and its tangent."""
     (x,), (turn,) = primals, tangents
     return jnp.sqrt(x), turn / jnp.sqrt(jnp.maximum(4.0 * x, STEEPEST**-2))
+
+
+def gates(weights: Weights, z: tuple[Pre, ...], carry: Started) -> dict[str, Array]:
+    """Return r, i, as f the decay a, and g."""
+    raw = cut("gri", z[0].driven)
+    r = sigmoid(raw["r"])
+    f = jnp.exp(-SHARP * r * jax.nn.softplus(weights.p["decay"]))
+    return {"r": r, "i": sigmoid(raw["i"]), "f": f, "g": raw["g"]}
 
 
 def decay(

@@ -1,7 +1,8 @@
 """The recurrent highway network: several gated transitions within one step of time."""
 
 import dataclasses
-from functools import cache, partial
+from functools import cache, partial, reduce
+from operator import mul
 from typing import Literal, cast
 
 import jax.numpy as jnp
@@ -45,7 +46,7 @@ class Rhn:
         """Return the cell."""
         deeper = (Stage("", "", "ig", read_state),) * (self.depth - 1)
         stages = (Stage("ig", "", "", read_state), *deeper)
-        return Cell(partial(init, self), start_hidden, stages, update, emit_hidden)
+        return Cell(partial(init, self), start_hidden, stages, update, emit_hidden, gates=gates)
 
 
 def init(spec: Rhn, key: Seed, features: int, hidden: int) -> Weights:
@@ -72,11 +73,22 @@ def biases(spec: Rhn, key: Seed, level: str, hidden: int) -> Array:
     return jnp.concatenate([*b.values()])
 
 
+def transition(weights: Weights, level: int, pre: Pre) -> dict[str, Array]:
+    """Return i and g of a level, the first of which is 1."""
+    raw, b = (pre.both, 0.0) if level == 1 else (pre.recurred, weights.p[f"b_{level}"])
+    return activate("ig", cast(Array, raw) + b)  # the first level alone hears the input
+
+
+def gates(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> dict[str, Array]:
+    """Return i of every level, and as f the share of h that is left after all of them."""
+    i = {f"i_{level}": transition(weights, level, pre)["i"] for level, pre in enumerate(z, 1)}
+    return i | {"f": reduce(mul, (1.0 - each for each in i.values()))}
+
+
 def state(weights: Weights, z: tuple[Pre, ...], h: Array) -> Array:
     """Return s after as many levels as there are pre-activations."""
     for level, pre in enumerate(z, 1):
-        raw, b = (pre.both, 0.0) if level == 1 else (pre.recurred, weights.p[f"b_{level}"])
-        now = activate("ig", cast(Array, raw) + b)  # the first level alone hears the input
+        now = transition(weights, level, pre)
         h = (1.0 - now["i"]) * h + now["i"] * now["g"]
     return h
 

@@ -73,8 +73,11 @@ class Slstm:
     def build(self) -> Cell:
         """Return the cell."""
         stages = (Stage("ifgo", "", "", read_hidden),)
-        rule = partial(update, self.forget == "exp")
-        return Cell(partial(init, self), start, stages, rule, lambda carry: carry.h)
+        steep = self.forget == "exp"
+        return Cell(
+            partial(init, self), start, stages, partial(update, steep), lambda carry: carry.h,
+            gates=partial(gates, steep),
+        )  # fmt: skip
 
 
 class Stabilised(NamedTuple):
@@ -120,15 +123,30 @@ def forget_bias(spec: Slstm, each: int) -> Float[Array, "each"]:
     return 5.0 - 12.0 * (jnp.arange(each) / max(each - 1, 1)) ** 0.3
 
 
-def update(
-    exponential: bool, weights: Weights, z: tuple[Pre, ...], carry: Stabilised
-) -> Stabilised:
-    """Apply the equations of `Slstm`."""
+def written(
+    exponential: bool, z: tuple[Pre, ...], carry: Stabilised
+) -> tuple[dict[str, Array], Array]:
+    """Return i, f, g and o, and m'."""
     both = cast(Array, z[0].both)  # the one stage has blocks in `both`
     z_i, z_f, z_g, z_o = jnp.split(both, 4, -1)
     kept = carry.m + (z_f if exponential else jax.nn.log_sigmoid(z_f))
     m = jnp.maximum(kept, z_i)
     i, f = jnp.exp(z_i - m), jnp.exp(kept - m)
-    now = activate("go", jnp.concatenate([z_g, z_o], -1))
+    return activate("go", jnp.concatenate([z_g, z_o], -1)) | {"i": i, "f": f}, m
+
+
+def gates(
+    exponential: bool, weights: Weights, z: tuple[Pre, ...], carry: Stabilised
+) -> dict[str, Array]:
+    """Return o, g, and i and f divided by exp(m'): the larger of the two is 1."""
+    return written(exponential, z, carry)[0]
+
+
+def update(
+    exponential: bool, weights: Weights, z: tuple[Pre, ...], carry: Stabilised
+) -> Stabilised:
+    """Apply the equations of `Slstm`."""
+    now, m = written(exponential, z, carry)
+    f, i = now["f"], now["i"]
     c, n = once((f * carry.c + i * now["g"], f * carry.n + i))
     return Stabilised(c, now["o"] * c / n, n, m)

@@ -64,6 +64,7 @@ class Sru:
             emit_hidden,
             drive=partial(drive, alpha),
             sizes=sizes,
+            gates=gates,
             linear=None if self.peephole else steps,
         )
 
@@ -114,10 +115,18 @@ def gather(weights: Weights, z: tuple[Pre, ...], pairs: tuple[linear.Pair, ...])
     return Carry(c, r * c + (1.0 - r) * raw["y"])
 
 
+def gates(weights: Weights, z: tuple[Pre, ...], carry: Carry) -> dict[str, Array]:
+    """Return f, i = 1 - f, r and the candidate; with peepholes both gates see the old memory."""
+    raw, p = blocks(z), weights.p
+    f, r = (
+        sigmoid(raw[n] + p[f"b_{n}"] + (p[f"p_{n}"] * carry.c if f"p_{n}" in p else 0.0))
+        for n in "fr"
+    )
+    return {"i": 1.0 - f, "f": f, "r": r, "g": raw["g"]}
+
+
 def peeping(weights: Weights, z: tuple[Pre, ...], carry: Carry) -> Carry:
     """Take the step where both gates see the old memory."""
-    raw, p = blocks(z), weights.p
-    f = sigmoid(raw["f"] + p["p_f"] * carry.c + p["b_f"])
-    r = sigmoid(raw["r"] + p["p_r"] * carry.c + p["b_r"])
-    c = f * carry.c + (1.0 - f) * raw["g"]
-    return Carry(c, r * c + (1.0 - r) * raw["y"])
+    now, y = gates(weights, z, carry), blocks(z)["y"]
+    c = now["f"] * carry.c + now["i"] * now["g"]
+    return Carry(c, now["r"] * c + (1.0 - now["r"]) * y)

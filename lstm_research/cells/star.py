@@ -46,7 +46,7 @@ class Star:
     def build(self) -> Cell:
         """Return the cell."""
         stages = (Stage("i", "g", "", read_hidden),)
-        return Cell(partial(init, self), start_hidden, stages, update, emit_hidden)
+        return Cell(partial(init, self), start_hidden, stages, update, emit_hidden, gates=gates)
 
 
 def init(spec: Star, key: Seed, features: int, hidden: int) -> Weights:
@@ -57,11 +57,17 @@ def init(spec: Star, key: Seed, features: int, hidden: int) -> Weights:
     return Weights(jnp.concatenate(w, -1), jnp.concatenate([*b.values()]), (r,), {})
 
 
-def update(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
-    """Return h' = tanh((1 - i) h + i g)."""
+def gates(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> dict[str, Array]:
+    """Return i, f = 1 - i, both before the tanh on the state, and the candidate."""
     both, driven = (
         cast(Array, z[0].both),
         cast(Array, z[0].driven),
     )  # the stage has blocks in either
     now = activate("ig", jnp.concatenate([both, driven], -1))
-    return Hidden(jnp.tanh((1.0 - now["i"]) * carry.h + now["i"] * now["g"]))
+    return now | {"f": 1.0 - now["i"]}
+
+
+def update(weights: Weights, z: tuple[Pre, ...], carry: Hidden) -> Hidden:
+    """Return h' = tanh((1 - i) h + i g)."""
+    now = gates(weights, z, carry)
+    return Hidden(jnp.tanh(now["f"] * carry.h + now["i"] * now["g"]))

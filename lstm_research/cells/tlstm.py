@@ -55,10 +55,10 @@ class Tlstm:
         begin, short = partial(init, self), Stage("", "", "d", read_memory)
         if not self.timestamps:
             stages = (Stage("ifgo", "", "", read_hidden), short)
-            return Cell(begin, start_carry, stages, update, emit_hidden)
+            return Cell(begin, start_carry, stages, update, emit_hidden, gates=gates)
         stages = (Stage("ifgo", "t", "", read_hidden), short)
         return Cell(
-            begin, start_carry, stages, update, emit_hidden,
+            begin, start_carry, stages, update, emit_hidden, gates=gates,
             drive=stamped.drive, cut=first, sizes=stamped.sizes,
         )  # fmt: skip
 
@@ -84,9 +84,14 @@ def read_memory(weights: Weights, z: tuple[Pre, ...], carry: Carry) -> Array:
     return carry.c
 
 
+def gates(weights: Weights, z: tuple[Pre, ...], carry: Carry) -> dict[str, Array]:
+    """Return i, f, which keeps the discounted memory, g and o."""
+    return activate("ifgo", cast(Array, z[0].both))
+
+
 def update(weights: Weights, z: tuple[Pre, ...], carry: Carry) -> Carry:
     """Apply the equations of `Tlstm`."""
-    now = activate("ifgo", cast(Array, z[0].both))
+    now = gates(weights, z, carry)
     short = jnp.tanh(cast(Array, z[1].recurred) + weights.p["b_d"])
     elapsed = 1.0 if z[0].driven is None else z[0].driven
     a = carry.c - short + short / jnp.log(jnp.e + elapsed)

@@ -61,7 +61,7 @@ class UrLstm:
     def build(self) -> Cell:
         """Return the cell."""
         stages = (Stage("frgo", "", "", read_hidden),)
-        return Cell(partial(init, self), start_carry, stages, update, emit_hidden)
+        return Cell(partial(init, self), start_carry, stages, update, emit_hidden, gates=gates)
 
 
 def init(spec: UrLstm, key: Seed, features: int, hidden: int) -> Weights:
@@ -75,10 +75,16 @@ def init(spec: UrLstm, key: Seed, features: int, hidden: int) -> Weights:
     return Weights(jnp.concatenate(w, -1), jnp.concatenate([*b.values()]), matrices, {})
 
 
-def update(weights: Weights, z: tuple[Pre, ...], carry: Carry) -> Carry:
-    """Apply the equations of `UrLstm`."""
+def gates(weights: Weights, z: tuple[Pre, ...], carry: Carry) -> dict[str, Array]:
+    """Return k as f, since k is what keeps, i = 1 - k, r, g and o."""
     now = activate("frgo", cast(Array, z[0].both))  # the one stage has blocks in `both`
     f = now["f"]
     k = f + f * (1.0 - f) * (2.0 * now["r"] - 1.0)
-    c = once(k * carry.c + (1.0 - k) * now["g"])
+    return now | {"f": k, "i": 1.0 - k}
+
+
+def update(weights: Weights, z: tuple[Pre, ...], carry: Carry) -> Carry:
+    """Apply the equations of `UrLstm`."""
+    now = gates(weights, z, carry)
+    c = once(now["f"] * carry.c + now["i"] * now["g"])
     return Carry(c, now["o"] * jnp.tanh(c))

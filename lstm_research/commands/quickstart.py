@@ -16,5 +16,6 @@ def main(arguments: list[str]) -> int:
     apart = local.Settings(
         Path(options.runs), choice="rows"
     )  # a superset has no step time of a row
-    code = launch(sweep.study("quickstart"), apart, "auto")
+    line = ["quickstart", "--runs", options.runs]
+    code = launch(sweep.study("quickstart"), apart, "auto", line)
     return table.main([options.runs, "--study", "quickstart"]) or code

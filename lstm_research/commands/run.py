@@ -54,11 +54,11 @@ def main(arguments: list[str]) -> int:
         )
     if theirs or named:
         words = [*map(sweep.widen, sweep.parse(sweep.without_nulls(overrides)))]
-        words = words if take is None else parts.divided(words, take)
+        words = parts.divided(words, take) if take is not None else words
         words += ["force=true"] if way.force else []
         ended = hydra_main([*(flag for flag in flags if flag != "--force"), *words])
         return ended if theirs else report(specs, way.root) or ended
-    return launch(specs, way, rim["tracker"])
+    return launch(specs, way, rim["tracker"], ["run", "-m", *overrides] if many else None)
 
 
 def told(specs: Sequence[RunSpec]) -> int:
@@ -112,9 +112,17 @@ def job(config: Any) -> float | None:
     return launcher.answer(spec, root)
 
 
-def launch(specs: Sequence[RunSpec], settings: local.Settings, tracked: str) -> int:
-    """Run specs, many of them packed; show how far they are, say what became of them."""
-    ended = launcher.launch(specs, settings, tracked)
+def launch(
+    specs: Sequence[RunSpec],
+    settings: local.Settings,
+    tracked: str,
+    line: Sequence[str] | None = None,
+) -> int:
+    """Run specs, many of them packed; show how far they are, say what became of them.
+
+    line: the words that ask for this sweep, to be written down.
+    """
+    ended = launcher.launch(specs, settings, tracked, line)
     before = sum(outcome is not None and not outcome.ran for outcome in ended)
     return report(specs, settings.root, before)
 

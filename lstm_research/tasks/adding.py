@@ -5,15 +5,15 @@ compared with a number of the other.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from lstm_research.axes import Array, Int, Seed
+from lstm_research.axes import Array, Bool, Float, Int, Seed
 from lstm_research.initial import fold
 from lstm_research.tasks.limits import one_of, whole
-from lstm_research.tasks.task import Batch, Success, Task, drawn_once
+from lstm_research.tasks.task import Batch, Slices, Success, Task, drawn_once, even
 
 TOLERANCE = 0.04  # a larger error is a wrong answer (Hochreiter & Schmidhuber 1997, experiment 4)
 FORMS = {
@@ -41,9 +41,10 @@ class Adding:
 
     Where the first pair of a 1997 sequence is marked its value is set to zero, as the paper has it;
     the pair then carries mark 1, which the paper leaves open. `within` is the share of answers off
-    by less than 0.04. The 1997 form is solved when every validation answer is (the paper asks it of
-    the last 2,000 training sequences, and a mean training error below 0.01 besides); the modern
-    forms, for which no paper sets a criterion, at a mean squared error of 0.01.
+    by less than 0.04, and `mse@lag` is cut by the steps from the first mark to the answer. The 1997
+    form is solved when every validation answer is (the paper asks it of the last 2,000 training
+    sequences, and a mean training error below 0.01 besides); the modern forms, for which no paper
+    sets a criterion, at a mean squared error of 0.01.
     """
 
     kind: Literal["adding"] = "adding"
@@ -78,6 +79,8 @@ class Adding:
             chance=_chance(self),
             success=Success("within", at_least=1.0) if old else Success("mse", at_most=0.01),
             tolerance=TOLERANCE,
+            slices=_slices(self),
+            ceiling={"mse": 0.0, "within": 1.0},
             source=FORMS[self.form],
         )
 
@@ -88,7 +91,8 @@ def _draw(spec: Adding, key: Seed, size: int) -> Batch:
     steps = jnp.arange(spec.length)
     marked = (steps == first) | (steps == second)
     inputs = jnp.stack([values, marked.astype(values.dtype)], axis=-1)
-    return Batch(inputs, _sum(values, marked), jnp.ones(size))
+    lag = spec.length - 1 - jnp.minimum(first, second)[:, 0]
+    return Batch(inputs, _sum(values, marked), jnp.ones(size), extent=lag)
 
 
 def _marks(spec: Adding, key: Seed, size: int) -> tuple[Places, Places]:
@@ -100,21 +104,55 @@ def _marks(spec: Adding, key: Seed, size: int) -> tuple[Places, Places]:
     return first, second + (second >= first)  # skip the first mark: uniform over the other steps
 
 
-def _draw_1997(spec: Adding, key: Seed, size: int) -> Batch:
+class Layout(NamedTuple):
+    """Where a sequence of 1997 ends and which two pairs it marks; with `steps`, 0 to the longest."""
+
+    steps: Int[Array, "time"]
+    lengths: Places
+    first: Places  # the earlier of the two
+    marked: Bool[Array, "batch time"]
+    marks: Float[Array, "batch time"]  # 1 marked, -1 the first and the last pair, 0 the others
+
+
+def layout_1997(length: int, key: Seed, size: int) -> Layout:
+    """Draw lengths and marks of experiments 4 and 5 of Hochreiter & Schmidhuber 1997."""
     draw = lambda name, low, high: jax.random.randint(fold(key, name), (size, 1), low, high)
-    longest = spec.length + spec.length // 10
-    lengths = draw("lengths", spec.length, longest + 1)
-    first, second = draw("first", 0, 10), draw("second", 0, spec.length // 2 - 1)
+    longest = length + length // 10
+    lengths = draw("lengths", length, longest + 1)
+    first, second = draw("first", 0, 10), draw("second", 0, length // 2 - 1)
     second = second + (second >= first)  # uniform over the pairs that are still unmarked
     steps = jnp.arange(longest)
     marked = (steps == first) | (steps == second)
-    inside = steps < lengths
-    values = jax.random.uniform(fold(key, "values"), (size, longest), minval=-1.0)
-    values = jnp.where(inside & ~(marked & (steps == 0)), values, 0.0)
     ends = (steps == 0) | (steps == lengths - 1)
     marks = jnp.where(marked, 1.0, jnp.where(ends, -1.0, 0.0))
+    return Layout(steps, lengths, jnp.minimum(first, second), marked, marks)
+
+
+def lags_1997(length: int) -> Slices:
+    """Return bins of the steps from the first mark to the last pair."""
+    return even("lag", length - 10, length + length // 10 - 1)
+
+
+def first_pair_marked(length: int) -> float:
+    """Return the probability that the first pair of a sequence of 1997 is marked."""
+    return 1 / 10 + (9 / 10) / (length // 2 - 1)
+
+
+def _draw_1997(spec: Adding, key: Seed, size: int) -> Batch:
+    steps, lengths, first, marked, marks = layout_1997(spec.length, key, size)
+    values = jax.random.uniform(fold(key, "values"), marked.shape, minval=-1.0)
+    values = jnp.where((steps < lengths) & ~(marked & (steps == 0)), values, 0.0)
+    inputs = jnp.stack([values, marks], axis=-1)
     targets = 0.5 + _sum(values, marked) / 4
-    return Batch(jnp.stack([values, marks], axis=-1), targets, jnp.ones(size), lengths[:, 0])
+    lag = (lengths - 1 - first)[:, 0]
+    return Batch(inputs, targets, jnp.ones(size), lengths[:, 0], extent=lag)
+
+
+def _slices(spec: Adding) -> Slices:
+    if spec.form == "hochreiter1997":
+        return lags_1997(spec.length)
+    shortest = spec.length - spec.length // 2 if spec.form == "arjovsky" else 1
+    return even("lag", shortest, spec.length - 1)
 
 
 def _sum(values: Array, marked: Array) -> Array:
@@ -129,6 +167,6 @@ def _chance(spec: Adding) -> dict[str, float]:
     """
     if spec.form != "hochreiter1997":
         return {"mse": 1 / 6, "within": 2 * TOLERANCE - TOLERANCE**2}
-    p = 1 / 10 + (9 / 10) / (spec.length // 2 - 1)
+    p = first_pair_marked(spec.length)
     a = 4 * TOLERANCE / 2
     return {"mse": (2 - p) / 48, "within": (1 - p) * (2 * a - a**2) + p * 2 * a}

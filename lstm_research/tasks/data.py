@@ -21,7 +21,7 @@ class Source(NamedTuple):
 
     name: str
     under: tuple[str, ...]
-    url: str
+    url: str | None  # None: it was derived from others and is nowhere to be downloaded
     sha256: str | None  # None: this package knows none, the user must give one
 
 
@@ -54,7 +54,29 @@ def fetch(source: Source, environ: Mapping[str, str] = os.environ) -> Path:
     if local is not None:
         verify(local, source, f"Delete it to have it downloaded, or set {FOLDER} elsewhere")
         return local
-    return _download(source, _cache_folder(environ))
+    if source.url is None:
+        raise DataError(_nowhere(source), file=source.name, expected=source.sha256)
+    return _download(source, source.url, _cache_folder(environ))
+
+
+def own(path: str | None, checksum: str | None, environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the user's own file, looked for from here and then in the folder LSTM_RESEARCH_DATA.
+
+    DataError: no path is given, no such file, or not the one whose checksum is given.
+    """
+    if path is None:
+        raise DataError("task.path is null: give the path of a file", file="task.path")
+    places = [Path(path).expanduser()]
+    if environ.get(FOLDER):
+        places.append(Path(environ[FOLDER]).expanduser() / path)
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        tried = " and ".join(str(place.absolute()) for place in places)
+        raise DataError(f"task.path={path}: no such file; tried {tried}", file=path)
+    if checksum is not None:
+        source = Source(found.name, (), None, checksum)
+        verify(found, source, "Give the checksum of the file that you mean as task.sha256")
+    return found
 
 
 def in_folder(source: Source, folder: str | None) -> Path | None:
@@ -86,7 +108,7 @@ def _cache_folder(environ: Mapping[str, str]) -> Path:
     return Path(chosen).expanduser() if chosen else Path(pooch.os_cache("lstm_research"))
 
 
-def _download(source: Source, folder: Path) -> Path:
+def _download(source: Source, url: str, folder: Path) -> Path:
     import pooch
 
     def checked(url: str, output_file: str, owner: None) -> None:
@@ -96,7 +118,7 @@ def _download(source: Source, folder: Path) -> Path:
     downloader: Any = checked  # pooch's type names the arguments otherwise than its manual does
     known = f"sha256:{source.sha256}"
     try:
-        kept = pooch.retrieve(source.url, known, source.name, folder, downloader=downloader)
+        kept = pooch.retrieve(url, known, source.name, folder, downloader=downloader)
     except OSError as error:
         raise DataError(_unreachable(source, folder, error), file=source.name) from error
     return Path(kept)
@@ -107,6 +129,13 @@ def _unreachable(source: Source, folder: Path, error: OSError) -> str:
         f"{source.name} could not be downloaded from {source.url} to {folder}:\n  {error}\n"
         f"Without a network, put the file (SHA-256 {source.sha256}) into a folder and set {FOLDER} "
         f"to it; {CACHE} chooses where downloads are kept."
+    )
+
+
+def _nowhere(source: Source) -> str:
+    return (
+        f"{source.name} has no public address, for it was derived from other files. Put it (SHA-256 "
+        f"{source.sha256}) into a folder and set {FOLDER} to that."
     )
 
 

@@ -99,13 +99,36 @@ class Memoryless(NamedTuple):
 
 
 def memoryless(longest: int) -> Memoryless:
-    """Compute its scores exactly, from the expected number of visits to every state."""
-    pairs, visits = _expected(longest)
+    """Compute its scores on strings of at most `longest` symbols."""
+    return scores(*_expected(longest))
+
+
+def scores(
+    pairs: Float[np.ndarray, "symbol next"], visits: Float[np.ndarray, "symbol state"]
+) -> Memoryless:
+    """Compute its scores exactly, from expected counts of (symbol, next symbol), (symbol, state)."""
     total = pairs.sum()
     guess = pairs / np.maximum(pairs.sum(axis=1, keepdims=True), 1e-300)
     nll = -sum(count * log(p) for count, p in zip(pairs.flat, guess.flat, strict=True) if count > 0)
     legal = sum(_best_ranking(row) for row in visits) / total
     return Memoryless(float(nll / total), float(pairs.max(axis=1).sum() / total), float(legal))
+
+
+def entropy(longest: int) -> float:
+    """Return the nats per predicted symbol that remain to who knows the grammar and `longest`."""
+    odds, now = first_branch(longest), np.zeros(STATES)
+    now[0], nats, asked = 1.0, 0.0, -1.0  # the first symbol is given
+    for remaining in range(longest, 0, -1):
+        ahead = np.zeros(STATES)
+        for state in range(DONE):
+            first, second = shares = (odds[remaining, state], 1 - odds[remaining, state])
+            if EMITTED[state, 0] != EMITTED[state, 1]:
+                nats -= now[state] * sum(share * log(share) for share in shares if share > 0)
+            ahead[NEXT[state, 0]] += first * now[state]
+            ahead[NEXT[state, 1]] += second * now[state]
+        asked += now[:DONE].sum()
+        now = ahead
+    return float(nats / asked)
 
 
 def _best_ranking(visits: Float[np.ndarray, "state"]) -> float:

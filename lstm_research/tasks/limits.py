@@ -16,3 +16,9 @@ def one_of(field: str, value: object, allowed: Iterable[object]) -> None:
     choices = list(allowed)
     if value not in choices:
         raise ValueError(unknown(field, value, [str(choice) for choice in choices], "choice"))
+
+
+def checksum(value: str | None) -> None:
+    """Raise ValueError unless value is a SHA-256 in hexadecimal, or None."""
+    if value is not None and (len(value) != 64 or set(value) - set("0123456789abcdef")):
+        raise ValueError(f"sha256={value!r}: must be 64 hexadecimal digits, lower case")

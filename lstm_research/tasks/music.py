@@ -18,7 +18,8 @@ from jaxtyping import Integer
 from lstm_research.axes import Array, Int, Seed, Tree
 from lstm_research.initial import fold
 from lstm_research.tasks.data import Source, fetch
-from lstm_research.tasks.limits import one_of, whole
+from lstm_research.tasks.limits import checksum, one_of, whole
+from lstm_research.tasks.order import order
 from lstm_research.tasks.pianoroll import (
     KEYS,
     Baselines,
@@ -76,10 +77,7 @@ class Music:
         if self.crop is not None:
             whole("crop", self.crop, 1, "steps of a window")
         whole("transpose", self.transpose, 0, "semitones")
-        if self.sha256 is not None and (
-            len(self.sha256) != 64 or set(self.sha256) - set("0123456789abcdef")
-        ):
-            raise ValueError(f"sha256={self.sha256!r}: must be 64 hexadecimal digits, lower case")
+        checksum(self.sha256)
 
     def build(self) -> Task:
         """Return the task. DataError: the file is absent or damaged."""
@@ -132,22 +130,6 @@ def prepare(pieces: Mapping[str, tuple[Frames, ...]]) -> dict[str, Rolls | Packe
 def _prepare(path: Path, checksum: str) -> tuple[dict[str, Rolls | Packed], Baselines]:
     pieces = read(path, checksum)
     return prepare(pieces), baselines(pieces["train"], pieces["test"])
-
-
-def order(key: Seed, step: Int[Array, ""] | int, size: int, count: int) -> Int[Array, "size"]:
-    """Return which pieces make batch `step` when each epoch is a permutation of all `count`.
-
-    Epoch e is permutation(fold_in(key, e)), and batches run on from one epoch into the next, so
-    that none is short. Pure in (key, step): a resumed run needs no place in the epoch.
-    """
-    first = jnp.asarray(step) * size
-    epochs = first // count + jnp.arange((size + count - 2) // count + 1)
-    shuffled = jax.vmap(lambda epoch: _permutation(key, epoch, count))(epochs)
-    return shuffled.ravel()[first % count + jnp.arange(size)]
-
-
-def _permutation(key: Seed, epoch: Int[Array, ""], count: int) -> Int[Array, "count"]:
-    return jax.random.permutation(jax.random.fold_in(key, epoch), count)
 
 
 def _windows(rolls: Rolls, rows: Array, key: Seed, window: int, transpose: int) -> Batch:

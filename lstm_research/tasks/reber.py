@@ -5,17 +5,19 @@ The set needs no room in the batch: `score` runs the automaton over the inputs.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lstm_research.axes import Array, Float, Int, Seed, Tree
+from lstm_research.axes import Array, Bool, Float, Int, Seed, Tree
 from lstm_research.initial import fold
+from lstm_research.loss import Sum
 from lstm_research.tasks import grammar
 from lstm_research.tasks.limits import whole
-from lstm_research.tasks.task import Batch, Success, Task, drawn_once, held_out_key
+from lstm_research.tasks.task import Batch, Slices, Success, Task, drawn_once, even, held_out_key
 
 CANDIDATES = 64  # strings drawn for each one that the corpus needs, to find enough different ones
 
@@ -43,8 +45,9 @@ class Reber:
     held_out     strings of each held-out split, without a corpus
 
     `legal` is the share of steps, `sequence_legal` the share of strings at whose every step all
-    symbols that may come next outdo all that may not. Solved when every validation string is so
-    predicted. Chance is that of the grammar without a corpus. (Hochreiter & Schmidhuber 1997,
+    symbols that may come next outdo all that may not, `sequence_legal@length` that of the strings of
+    so many symbols. Solved when every validation string is so predicted. Chance is that of the
+    grammar without a corpus. (Hochreiter & Schmidhuber 1997,
     experiment 1; Cleeremans, Servan-Schreiber & McClelland 1989.) Departure: softmax and
     cross-entropy, for the paper's sigmoids and squared error.
     """
@@ -66,13 +69,17 @@ class Reber:
     def build(self) -> Task:
         """Return the task. ValueError: there are too few strings for the corpus."""
         fresh = lambda data, key, size: _batch(*grammar.strings(key, size, self.longest))
-        chance = grammar.memoryless(self.longest)
+        chance, slices = (
+            grammar.memoryless(self.longest),
+            even("length", grammar.SHORTEST, self.longest),
+        )
         return Task(
             name="reber",
             readout="step",
             loss="cross_entropy",
             outputs=len(grammar.SYMBOLS),
             vocabulary=len(grammar.SYMBOLS),
+            symbols=grammar.SYMBOLS,
             draw=fresh if self.corpus is None else _draw_from_corpus,
             held_out=drawn_once(fresh, self.held_out) if self.corpus is None else _corpus_split,
             data=None if self.corpus is None else _corpus(self),
@@ -80,30 +87,42 @@ class Reber:
             goal="max",
             chance={**chance._asdict(), "sequence_legal": 0.0},
             success=Success("sequence_legal", at_least=1.0),
-            score=legality,
+            score=partial(legality, slices=slices),
+            slices=slices,
+            ceiling={"legal": 1.0, "sequence_legal": 1.0, "nll": grammar.entropy(self.longest)},
             source="Hochreiter & Schmidhuber 1997, experiment 1",
         )
 
 
 def legality(
-    outputs: Float[Array, "batch time symbols"], batch: Batch
-) -> dict[str, tuple[Float[Array, ""], Float[Array, ""]]]:
+    outputs: Float[Array, "batch time symbols"], batch: Batch, slices: Slices
+) -> dict[str, Sum]:
     """Count the steps, and the strings, where every legal symbol outdoes every illegal one."""
-    legal = grammar.legal_next(batch.inputs)
-    least = jnp.where(legal, outputs, jnp.inf).min(axis=-1)
-    most = jnp.where(legal, -jnp.inf, outputs).max(axis=-1)
-    right, asked = least > most, batch.mask > 0
-    rows = asked.any(axis=1)
-    return {
+    right, asked = outdone(outputs, grammar.legal_next(batch.inputs)), batch.mask > 0
+    whole, rows = (right | ~asked).all(axis=1), asked.any(axis=1)
+    found = {
         "legal": ((right * batch.mask).sum(), batch.mask.sum()),
-        "sequence_legal": ((rows & (right | ~asked).all(axis=1)).sum(), rows.sum()),
+        "sequence_legal": ((rows & whole).sum(), rows.sum()),
     }
+    if batch.extent is None:
+        return found
+    return found | slices.cut("sequence_legal", whole, batch.extent.max(axis=1), rows)
+
+
+def outdone(
+    outputs: Float[Array, "batch time symbols"], legal: Bool[Array, "batch time symbols"]
+) -> Bool[Array, "batch time"]:
+    """Say where every legal symbol outdoes every illegal one."""
+    least = jnp.where(legal, outputs, jnp.inf).min(axis=-1)
+    return least > jnp.where(legal, -jnp.inf, outputs).max(axis=-1)
 
 
 def _batch(symbols: Int[Array, "batch time"], lengths: Int[Array, "batch"]) -> Batch:
     """Ask for the next symbol at each symbol but the last."""
-    asked = jnp.arange(symbols.shape[1] - 1) < lengths[:, None] - 1
-    return Batch(symbols[:, :-1], symbols[:, 1:], 1.0 * asked, lengths - 1)
+    inputs, targets = symbols[:, :-1], symbols[:, 1:]
+    asked = jnp.arange(inputs.shape[1]) < lengths[:, None] - 1
+    extent = jnp.broadcast_to(lengths[:, None], inputs.shape)
+    return Batch(inputs, targets, 1.0 * asked, lengths - 1, extent=extent)
 
 
 def _corpus(spec: Reber) -> dict[str, Strings]:

@@ -6,14 +6,16 @@ Arrays are batch-major here, at the public edge; the network turns them round.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from lstm_research.axes import Array, Bool, Float, Int, Seed, Tree
 from lstm_research.initial import fold
+from lstm_research.loss import Sum, masked
 from lstm_research.tasks.limits import one_of
 
 HELD_OUT_SEED = 0x5EED  # no run trains from it: its keys are folded from the run's own seed
@@ -61,6 +63,16 @@ class Slices(NamedTuple):
         """Return the name of a metric over one bin."""
         return f"{metric}@{self.name}={low}" + (f"-{high}" if high != low else "")
 
+    def cut(
+        self, metric: str, values: Float[Array, "*scored"], extent: Array, mask: Array
+    ) -> dict[str, Sum]:
+        """Return a metric over every bin as (sum, weight); all arrays have the mask's shape."""
+        found = {}
+        for low, high in self.bins:
+            inside = (extent >= low) & (extent <= high)
+            found[self.label(metric, low, high)] = masked(values, jnp.where(inside, mask, 0))
+        return found
+
 
 def even(name: str, low: int, high: int, many: int = 10) -> Slices:
     """Return at most `many` bins of one width that cover low..high; the last may be narrower."""
@@ -89,7 +101,7 @@ class Success(NamedTuple):
 Draw = Callable[[Tree, Seed, int], Batch]
 HeldOut = Callable[[Tree, str], tuple[Batch, ...]]
 DrawAt = Callable[[Tree, Seed, Int[Array, ""] | int, int], Batch]
-Score = Callable[[Array, Batch], dict[str, tuple[Float[Array, ""], Float[Array, ""]]]]
+Score = Callable[[Array, Batch], dict[str, Sum]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +110,7 @@ class Task:
 
     name       what tables print
     readout    "step": an answer at every step; "last": one, at the last step of each row
-    loss       cross_entropy of classes, bernoulli of many yes/no outputs, squared_error
+    loss       cross_entropy of classes, bernoulli of many yes/no outputs, squared_error, quantile
     outputs    width of the network's read-out
     features   width of float inputs, or
     vocabulary number of tokens of integer inputs; exactly one of the two is set
@@ -114,12 +126,18 @@ class Task:
     draw_at    (data, seed key, step, size) -> Batch: set where the data are finite; the trainer
                then takes its batches from here, and every sequence comes once an epoch
     slices     bins of `extent` over which accuracy or mse are told besides; None: no such curve
+    carried    True: row r of a batch goes on where row r of the one before it ended, and so does the
+               network's carry; `resets` say where a row starts afresh. Needs draw_at; the batches of
+               a split have one number of rows
     ceiling    per metric, what an answer that remembers everything reaches on test; {}: not known
+    symbols    the name of each token, for people; (): its number
+    answers    the name of each class; (): as the token where there are as many, else its number
+    marks      tokens that carry what must be remembered; pictures set them off
     """
 
     name: str
     readout: Literal["step", "last"]
-    loss: Literal["cross_entropy", "bernoulli", "squared_error"]
+    loss: Literal["cross_entropy", "bernoulli", "squared_error", "quantile"]
     outputs: int
     draw: Draw
     held_out: HeldOut
@@ -136,6 +154,10 @@ class Task:
     draw_at: DrawAt | None = None
     slices: Slices | None = None
     ceiling: Mapping[str, float] = field(default_factory=dict)
+    carried: bool = False
+    symbols: Sequence[str] = ()
+    answers: Sequence[str] = ()
+    marks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise ValueError unless the inputs are either floats or tokens."""

@@ -1,6 +1,7 @@
 """Temporal order: a few X and Y, far apart among distractors; say at the end in which order."""
 
 from dataclasses import dataclass
+from itertools import product
 from math import log
 from typing import Literal
 
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 from lstm_research.axes import Array, Float, Seed
 from lstm_research.initial import fold
 from lstm_research.tasks.limits import one_of, whole
-from lstm_research.tasks.task import Batch, Success, Task, drawn_once
+from lstm_research.tasks.task import Batch, Slices, Success, Task, drawn_once, even
 
 START, END, X = 0, 1, 6  # 2..5 are the distractors a b c d, and Y is X + 1
 WINDOWS = {  # where each X or Y may stand, in hundredths of the length, both ends included
@@ -35,8 +36,9 @@ class TemporalOrder:
 
     `within` is the share of sequences whose outputs are all off by less than 0.3, which the paper
     calls correct; solved when all validation sequences are (the paper asks it of the last 2,000
-    training sequences, and a mean training error below 0.1 besides). Departure: the outputs are a
-    softmax trained by cross-entropy; in the paper they are sigmoids trained by squared error.
+    training sequences, and a mean training error below 0.1 besides). `accuracy@lag` is cut by the
+    steps from the first X or Y to the answer. Departure: the outputs are a softmax trained by
+    cross-entropy; in the paper they are sigmoids trained by squared error.
     """
 
     kind: Literal["temporal_order"] = "temporal_order"
@@ -67,7 +69,12 @@ class TemporalOrder:
             chance={"accuracy": 1 / classes, "nll": log(classes), "within": 0.0},
             success=Success("within", at_least=1.0),
             score=within,
+            slices=_slices(self),
+            ceiling={"accuracy": 1.0, "nll": 0.0, "within": 1.0},
             source="Hochreiter & Schmidhuber 1997, experiment 6",
+            symbols="EBabcdXY",
+            answers=["".join(each) for each in product("XY", repeat=self.symbols)],
+            marks=(X, X + 1),
         )
 
 
@@ -94,4 +101,11 @@ def _draw(spec: TemporalOrder, key: Seed, size: int) -> Batch:
     inputs = jnp.where(steps == 0, START, inputs)
     inputs = jnp.where(steps >= lengths - 1, END, inputs)
     weights = 2 ** jnp.arange(spec.symbols)[::-1]
-    return Batch(inputs, (second * weights).sum(axis=1), jnp.ones(size), lengths[:, 0])
+    targets = (second * weights).sum(axis=1)
+    lag = lengths[:, 0] - 1 - places[:, 0]
+    return Batch(inputs, targets, jnp.ones(size), lengths[:, 0], extent=lag)
+
+
+def _slices(spec: TemporalOrder) -> Slices:
+    low, high = (spec.length * edge // 100 for edge in WINDOWS[spec.symbols][0])
+    return even("lag", spec.length - 1 - high, spec.length + spec.length // 10 - 1 - low)

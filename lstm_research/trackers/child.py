@@ -1,8 +1,9 @@
 """A listener that feeds a child process, one line an event, and never waits for it.
 
 The one decision: whatever becomes of the child costs the run one warning on stderr, and no time.
-Lines go down a pipe that does not block; what does not fit is kept until it does. Only `close`
-waits, and only while the child shows signs of life.
+Lines go down a pipe that does not block; what does not fit is kept until it does, up to a bound. Only
+`close` waits, while the child shows signs of life, and for so long in all. What a child has not sent
+by then is in the store.
 """
 
 import json
@@ -21,6 +22,7 @@ from lstm_research.store import load_run
 
 PARENT = Path(__file__).resolve().parents[2]  # where `python -m` finds this package
 GRACE = 3.0  # seconds between asking a child to end and ending it
+KEPT = 2**20  # bytes of lines that wait for a child that does not read; runs beyond are not told
 
 
 class Running(NamedTuple):
@@ -73,18 +75,19 @@ class Child:
         """Say that a run folder has its result."""
         self._send("finished", str(Path(path).absolute()))
 
-    def close(self, timeout: float = 20) -> None:
+    def close(self, timeout: float = 20, limit: float = 120) -> None:
         """Let the child finish what it was told; a second call does nothing.
 
         timeout: seconds without a sign of life after which the child is asked to end, then killed.
+        limit: seconds after which it is, signs of life or not.
         """
         with self._turn:
             running, self._running = self._running, None
         if running is None:
             return
         process = running.process
-        if not self._drained(running, timeout):
-            self._warn(f"was silent for {timeout:g} s and is ended; the store has everything", True)
+        if late := self._late(running, timeout, limit):
+            self._warn(f"{late} and is ended; the store has everything", True)
             process.terminate()
             if not _ends(process, min(GRACE, max(timeout, 0.1))):
                 process.kill()
@@ -97,8 +100,12 @@ class Child:
         with self._turn:
             if self._running is None:
                 return
-            self._waiting += f"{event} {path}\n".encode()
             self._push(self._running)
+            if len(self._waiting) < KEPT:
+                self._waiting += f"{event} {path}\n".encode()
+                self._push(self._running)
+            else:
+                self._warn("does not keep up")
             if self._running.process.poll() is not None:
                 self._warn(f"ended with exit code {self._running.process.returncode}", True)
 
@@ -111,18 +118,23 @@ class Child:
         except OSError:
             self._waiting = b""  # the child is gone, and poll() says so
 
-    def _drained(self, running: Running, timeout: float) -> bool:
-        """Hand over the rest and wait for the end; False after `timeout` seconds of silence."""
+    def _late(self, running: Running, timeout: float, limit: float) -> str:
+        """Hand over the rest and wait for the end; return what is wrong where it does not come."""
+        end = time.monotonic() + limit
         deadline = time.monotonic() + timeout
-        while (left := deadline - time.monotonic()) > 0:
+        while (left := min(end, deadline) - time.monotonic()) > 0:
             self._push(running)
             if not self._waiting:
                 running.stdin.close()  # a second close does nothing
             if select.select([running.stdout], [], [], min(left, 0.1))[0]:
                 if not os.read(running.stdout.fileno(), 4096):  # its end: only the exit can follow
-                    return _ends(running.process, left)
+                    return "" if _ends(running.process, left) else f"did not end in {left:.0f} s"
                 deadline = time.monotonic() + timeout
-        return False
+        return (
+            f"had not caught up after {limit:g} s"
+            if time.monotonic() >= end
+            else f"was silent for {timeout:g} s"
+        )
 
     def _warn(self, what: str, quote: bool = False) -> None:
         if self.warned:

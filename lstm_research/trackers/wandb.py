@@ -1,13 +1,13 @@
 """W&B as a mirror of the store: `python -m lstm_research.trackers.wandb <folder> <project> <mode>`.
 
-The one decision: nothing is logged to W&B that is not in the store first. The child reads run
-folders on stdin, follows their curves, and makes one W&B run of each:
+The one decision: a run of the store is one run of W&B, in a pack too, and its id is made of its study
+and spec, so that a replay replaces its run and never doubles it.
 
-    id       hash of the spec, so that a replay overwrites its run and never doubles it
     group    study;  name `<variant>-s<seed>`;  job_type `train`
-    config   resolved spec, commit, versions;  no host, no argument vector, no git remote
+    config   resolved spec, variant, commit, versions;  no host, no argument vector, no git remote
     history  `train/loss`, `valid/mse`, ... against `step`
     summary  `test/mse`, `valid/mse` of the network that was kept, `status`, `parameters`, ...
+    media    `inspect/<name>` from the pictures of the run;  the table of a study is a run of its own
 
 A killed parent loses nothing: at the end of stdin the child replays what the folders hold. Runs
 without a result end as crashed there.
@@ -16,23 +16,20 @@ without a result end as crashed there.
 import contextlib
 import netrc
 import os
-import re
-import select
-import signal
+import shutil
 import sys
-import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from lstm_research.plain import decode, flatten
-from lstm_research.store import Record, load_run, spec_hash
+from lstm_research.plain import digest
 from lstm_research.trackers.child import Child
+from lstm_research.trackers.content import Told, clean
+from lstm_research.trackers.mirror import serve
+from lstm_research.trackers.sent import Place
 
-TICK = 0.5  # seconds between two looks at the curves
-SECRET = re.compile(r"(^|_)(api_?key|token|secret|password)$", re.IGNORECASE)
+SERVER = "https://api.wandb.ai"
 HINT = "`lstm-research sync` replays the store into W&B later."
 
 
@@ -56,7 +53,7 @@ def login() -> bool:
     """Say whether W&B would find a login: $WANDB_API_KEY, or the API host in the netrc file."""
     if os.environ.get("WANDB_API_KEY"):
         return True
-    host = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname
+    host = urlsplit(os.environ.get("WANDB_BASE_URL") or SERVER).hostname
     named = os.environ.get("NETRC")
     for file in [named] if named else [Path.home() / ".netrc", Path.home() / "_netrc"]:
         with contextlib.suppress(OSError, netrc.NetrcParseError, UnicodeDecodeError):
@@ -76,172 +73,81 @@ def tracker(
     return Child("W&B", "lstm_research.trackers.wandb", arguments, label=label, hint=HINT)
 
 
-def replay(paths: Iterable[str | Path], child: Child) -> None:
-    """Send runs of the store, ended or not, through a tracker; `child.close()` waits for them."""
-    for path in paths:
-        child.started(path)
-        child.finished(path)
-
-
-# ------------------------------------------------------------------ in the child
-
-
-class Mirror:
-    """One W&B run and how far the curve has been read into it."""
-
-    def __init__(self, folder: str, project: str, mode: str, path: Path, label: str | None) -> None:
-        import wandb
-
-        record = load_run(path)
-        if not record.spec:
-            raise ValueError(f"{path}: no spec.yaml that can be read")
-        self.path, self.read = path, 0
-        self.run = wandb.init(
-            project=project,
-            dir=folder,
-            mode="online" if mode == "online" else "offline",
-            reinit="create_new",  # a pack has many runs open at once
-            id=spec_hash(record.spec),
-            group=record.study,
-            job_type="train",
-            name=name(record, label),
-            config=config(record),
-            settings=wandb.Settings(**SETTINGS),
-        )
-        self.run.define_metric("step")
-        self.run.define_metric("*", step_metric="step")
-
-    def follow(self) -> None:
-        """Log the lines that have come since the last look."""
-        with (
-            contextlib.suppress(FileNotFoundError),
-            open(self.path / "metrics.jsonl", "rb") as file,
-        ):
-            file.seek(self.read)
-            whole, newline, _ = file.read().rpartition(b"\n")
-            for line in whole.splitlines() if newline else ():
-                self.run.log(history(decode(line.decode())))
-            self.read += len(whole) + len(newline)
-
-    def finish(self) -> None:
-        """Log the rest, write the final numbers into the summary, and end the W&B run."""
-        self.follow()
-        record = load_run(self.path)
-        self.run.summary.update(summary(record))
-        self.run.finish(exit_code=1 if record.status in ("unfinished", "failed") else 0)
-
+# ------------------------------------------------------------------ in the child, or in a replay
 
 SETTINGS = {
     **{"x_disable_meta": True, "disable_git": True, "disable_code": True, "console": "off"},
     **{"x_disable_stats": True, "x_disable_machine_info": True, "x_save_requirements": False},
     **{"silent": True, "show_info": False, "show_warnings": False, "host": ""},
+    **{"init_timeout": 30.0},  # seconds
 }
 
 
-def name(record: Record, label: str | None) -> str:
-    """Return `<variant>-s<seed>`; without a label the variant is the kind of the cell."""
-    cell = record.spec.get("cell")
-    kind = cell.get("kind") if isinstance(cell, Mapping) else None
-    return f"{label or kind or 'run'}-s{record.spec.get('seed', 0)}"
+class Wandb:
+    """A project of W&B, online or offline."""
+
+    def __init__(self, folder: str | Path, project: str, mode: str) -> None:
+        self.folder, self.project, self.mode = Path(folder), project, mode
+        self.folder.mkdir(parents=True, exist_ok=True)
+        os.environ.setdefault("WANDB_SILENT", "true")  # what it says before it has its settings
+        server = (os.environ.get("WANDB_BASE_URL") or SERVER).rstrip("/")
+        owner = os.environ.get("WANDB_ENTITY") or ""
+        target = f"online {server}/{owner}/{project}" if mode == "online" else f"offline {project}"
+        self.place = Place("wandb", clean(target))
+
+    def open(self, run: Told) -> "Page":
+        """Start the W&B run of a run."""
+        return Page(self.init(run.id, run.group, "train", run.name, run.config))
+
+    def table(self, study: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Log the table of a study as a run of its own, of job_type `table`."""
+        import wandb
+
+        run = self.init(digest({"table": study}), study, "table", f"{study} table", {})
+        run.log({"table": wandb.Table(columns=list(columns), data=[list(row) for row in rows])})
+        run.finish(exit_code=0)
+
+    def init(self, id: str, group: str, job: str, name: str, config: Mapping) -> Any:
+        """Start a W&B run; an offline one of the same id, which is older, is removed."""
+        import wandb
+
+        for old in (self.folder / "wandb").glob(f"offline-run-*-{id}"):
+            shutil.rmtree(old)
+        return wandb.init(
+            project=self.project,
+            dir=str(self.folder),
+            mode="online" if self.mode == "online" else "offline",
+            reinit="create_new",  # a pack has many runs open at once
+            id=id,
+            group=group,
+            job_type=job,
+            name=name,
+            config=dict(config),
+            settings=wandb.Settings(**SETTINGS),
+        )
 
 
-def config(record: Record) -> dict[str, Any]:
-    """Return the resolved spec, nested as W&B wants it, with commit and versions beside it.
+class Page:
+    """One W&B run."""
 
-    The text of a key that is called like a secret is left out.
-    """
-    around = {key: record.environment.get(key) for key in ("commit", "dirty", "versions", "device")}
-    return redacted({**record.spec, "study": record.study, **around})
+    def __init__(self, run: Any) -> None:
+        self.run = run
+        run.define_metric("step")
+        run.define_metric("*", step_metric="step")
 
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Add a row of history."""
+        self.run.log(row)
 
-def redacted(settings: Mapping) -> dict[str, Any]:
-    """Copy settings; text under `api_key`, `token`, `secret` or `password` becomes [redacted]."""
-    kept: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            kept[key] = redacted(value)
-        else:
-            kept[key] = "[redacted]" if isinstance(value, str) and SECRET.search(key) else value
-    return kept
+    def finish(self, run: Told) -> None:
+        """Add pictures and final numbers, and end the W&B run."""
+        import wandb
 
-
-def history(line: Mapping) -> dict[str, Any]:
-    """Turn a line of the curve into a row of history: `{"step": 1, "train/loss": 0.5}`."""
-    split = line.get("split")
-    prefix = f"{split}/" if split else ""
-    rest = {key: value for key, value in line.items() if key not in ("step", "split")}
-    step = {"step": line["step"]} if "step" in line else {}
-    return step | flatten(rest, "/", prefix)
-
-
-def summary(record: Record) -> dict[str, Any]:
-    """Return the final numbers: metrics as `test/mse`, the other keys of the result as they are."""
-    rest = dict(record.result or {})
-    metrics = rest.pop("metrics", {})
-    return {"status": record.status, **flatten(rest, "/"), **flatten(metrics, "/")}
-
-
-class Mirrors:
-    """The runs that are open in this child, by folder; one that fails costs the others nothing."""
-
-    def __init__(self, folder: str, project: str, mode: str, alive: int) -> None:
-        self.place, self.alive = (folder, project, mode), alive
-        self.open: dict[Path, Mirror] = {}
-        self.faults = 0
-
-    def take(self, event: str, path: Path, label: str | None = None) -> None:
-        """Do what an event asks for: "started", "finished", or "tick" for a look at every curve."""
-        for each in list(self.open) if event == "tick" else [path]:
-            try:
-                if event == "tick":
-                    self.open[each].follow()
-                elif each in self.open:
-                    self.open.pop(each).finish()
-                if event == "started":
-                    self.open[each] = Mirror(*self.place, each, label)
-            except Exception:
-                self.faults += 1
-                self.open.pop(each, None)
-                traceback.print_exc()
-            with contextlib.suppress(OSError):
-                os.write(self.alive, b".")
-
-    def close(self) -> None:
-        """End what is open, with what its folder holds now."""
-        for path in list(self.open):
-            self.take("finished", path)
-
-
-def main(folder: str, project: str, mode: str) -> int:
-    """Mirror the folders that stdin names until it ends; return 1 when one of them failed."""
-    alive = os.dup(1)  # what is written here tells the parent that we are not stuck
-    os.set_blocking(alive, False)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    with contextlib.closing(Mirrors(folder, project, mode, alive)) as mirrors:
-        for event in events():
-            mirrors.take(*event)
-    return 1 if mirrors.faults else 0
-
-
-def events() -> Iterator[tuple[str, Path, str | None]]:
-    """Yield ("started" or "finished", folder, label) as stdin tells, and a "tick" now and then."""
-    waiting, looked = b"", time.monotonic()
-    while True:
-        ready = select.select([0], [], [], TICK)[0]
-        block = os.read(0, 65536) if ready else b""
-        *lines, waiting = (waiting + block).split(b"\n")
-        for line in lines:
-            event, _, rest = line.decode().partition(" ")
-            said = decode(rest) if rest.startswith("{") else {"path": rest}
-            yield event, Path(said["path"]), said.get("label")
-        if ready and not block:
-            return
-        if time.monotonic() - looked >= TICK:
-            yield "tick", Path(), None
-            looked = time.monotonic()
+        if run.pictures:
+            self.run.log({f"inspect/{file.stem}": wandb.Image(str(file)) for file in run.pictures})
+        self.run.summary.update(run.summary)
+        self.run.finish(exit_code=1 if run.failed else 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:4]))
+    sys.exit(serve(Wandb(*sys.argv[1:4])))

@@ -56,6 +56,7 @@ def batch_norm(cell: Cell, steps: int, *, spy: bool = False) -> Cell:
         start=partial(start, cell),
         stages=(Stage("", "m", "", None), *inner.stages),
         update=partial(update, cell, kind, view, spy),
+        gates=None if cell.gates is None else partial(gates, cell, kind),
         emit=lambda carry: cell.emit(bare(kind, carry)),
         drive=drive,
         cut=partial(front.cut, inner),
@@ -217,6 +218,15 @@ def update(
     if not spy:
         return counted(fields)(*leaves)
     return counted((*fields, "found"))(*leaves, found(z, inner.c if view else None))
+
+
+def gates(
+    cell: Cell, kind: Any, weights: Weights, z: tuple[Pre, ...], carry: Tree
+) -> dict[str, Array]:
+    """Return the gates of the cell inside on normalised pre-activations."""
+    assert cell.gates is not None
+    heard = joined(cell, weights, z, carry)
+    return cell.gates(weights._replace(row=None), heard, bare(kind, carry))
 
 
 def found(z: tuple[Pre, ...], c: Array | None) -> dict[str, Statistics]:

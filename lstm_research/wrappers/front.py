@@ -43,6 +43,7 @@ def front(
         init=partial(init, cell),
         stages=(Stage("", "m", "", None), *stages),
         update=partial(stepped, cell, update),
+        gates=None if cell.gates is None else partial(gates, cell),
         drive=partial(drive, cell, draw),
         cut=partial(cut, cell),
         sizes=partial(measured, cell),
@@ -108,6 +109,12 @@ def stepped(
     if update is None:
         return cell.update(weights, z[1:], carry, **inside)
     return update(cell, held(z), weights, z[1:], carry, **inside)
+
+
+def gates(cell: Cell, weights: Weights, z: tuple[Pre, ...], carry: Tree) -> dict[str, Array]:
+    """Return the gates of the cell inside."""
+    assert cell.gates is not None
+    return cell.gates(weights, z[1:], carry)
 
 
 def held(z: tuple[Pre, ...]) -> Array | None:

@@ -47,6 +47,7 @@ def layer_norm(cell: Cell) -> Cell:
         init=partial(init, cell, view),
         stages=tuple(map(partial(apart, cell), range(len(cell.stages)))),
         update=partial(update, cell, view) if joins else cell.update,
+        gates=None if cell.gates is None else partial(gates, cell),
         drive=partial(drive, cell),
         linear=None if joins else cell.linear,
     )
@@ -129,6 +130,12 @@ def update(
     if view:
         inside["view"] = seen(weights)
     return cell.update(weights, joined(cell, weights, z), carry, **inside)
+
+
+def gates(cell: Cell, weights: Weights, z: tuple[Pre, ...], carry: Tree) -> dict[str, Array]:
+    """Return the gates of the cell inside on normalised pre-activations."""
+    assert cell.gates is not None
+    return cell.gates(weights, joined(cell, weights, z), carry)
 
 
 def seen(weights: Weights) -> Callable[[Array], Array]:

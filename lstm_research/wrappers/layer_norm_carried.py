@@ -26,7 +26,9 @@ def layer_norm_carried(cell: Cell) -> Cell:
     """
     if not cell.opened or "c" not in shapes(cell):
         raise ValueError("norm='layer_carried' needs a cell of kind gated with a memory c beside h")
-    return cell._replace(init=partial(init, cell), update=partial(update, cell))
+    return cell._replace(
+        init=partial(init, cell), update=partial(update, cell), gates=partial(gates, cell)
+    )
 
 
 def init(cell: Cell, key: Seed, features: int, hidden: int) -> Weights:
@@ -43,6 +45,12 @@ def update(cell: Cell, weights: Weights, z: tuple[Pre, ...], carry: Tree, **insi
     norm = inside["view"] = seen(weights)
     new = cell.update(weights, (blockwise(pre, weights.p, carry.c),), carry, **inside)
     return new._replace(c=norm(new.c))
+
+
+def gates(cell: Cell, weights: Weights, z: tuple[Pre, ...], carry: Tree) -> dict[str, Array]:
+    """Return the gates of the cell inside on normalised pre-activations."""
+    assert cell.gates is not None  # those of kind gated have them
+    return cell.gates(weights, (blockwise(z[0], weights.p, carry.c),), carry)
 
 
 def blockwise(pre: Pre, p: dict[str, Array], c: Array) -> Pre:

@@ -1,0 +1,80 @@
+"""How a picture looks and is written: Vega-Lite charts as SVG and PNG, without a browser."""
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from lstm_research.disk import explained, write
+
+MISSING = (
+    "pictures need altair and vl-convert-python, and {name} is absent: pip install "
+    "'lstm-research[report]'"
+)
+BLUE, ORANGE, GREY = "#2a5fa5", "#d9682b", "#8a8a8a"
+SHADES = ("#f3f6fb", "#0f3d7d")  # 0 to 1
+SIGNS = ("#b35806", "#f7f7f7", "#2a5fa5")  # below 0, 0, above 0
+SCALE = 2  # pixels of the PNG a unit of the drawing
+
+
+class MissingPackage(ImportError):
+    """A package of the extra `report` is absent; the message says how to install it."""
+
+
+def vega() -> ModuleType:
+    """Return altair; raise MissingPackage where it is absent."""
+    try:
+        import altair
+    except ImportError as error:
+        raise MissingPackage(MISSING.format(name="altair")) from error
+    return altair
+
+
+def converter() -> ModuleType:
+    """Return vl_convert; raise MissingPackage where it is absent."""
+    try:
+        import vl_convert
+    except ImportError as error:
+        raise MissingPackage(MISSING.format(name="vl-convert-python")) from error
+    return vl_convert
+
+
+def rows(values: list[dict[str, Any]]) -> Any:
+    """Return rows as the data of a chart."""
+    return vega().Data(values=values)
+
+
+def styled(chart: Any, title: str, subtitle: str = "") -> Any:
+    """Return a whole picture: title on the left, quiet axes, no frame."""
+    head: Any = {"text": title, "anchor": "start", "fontSize": 14, "offset": 12}
+    if subtitle:
+        head |= {"subtitle": subtitle, "subtitleColor": GREY, "subtitleFontSize": 11}
+    return (
+        chart.properties(title=head, background="white", padding=12)
+        .configure_view(stroke=None)
+        .configure_axis(
+            grid=False, domainColor=GREY, tickColor=GREY, labelColor="#444", titleColor="#444",
+            titleFontWeight="normal", labelFontSize=10, titleFontSize=11,
+        )
+        .configure_legend(titleFontWeight="normal", labelColor="#444", titleColor="#444")
+        .configure_header(labelColor="#222", titleColor="#222", labelFontSize=11)
+        .configure_title(subtitlePadding=4, fontWeight="normal")
+    )  # fmt: skip
+
+
+def save(chart: Any, path: Path, scale: float = SCALE) -> Path:
+    """Write a chart in the format of the path's ending, .svg or .png; return the path.
+
+    scale: pixels of a PNG a unit of the drawing. Raises ValueError for another ending, MissingPackage
+    without the extra `report`, and StoreError where the file cannot be written.
+    """
+    forms = {
+        ".svg": lambda text: converter().vegalite_to_svg(text),
+        ".png": lambda text: converter().vegalite_to_png(text, scale=scale),
+    }
+    if path.suffix not in forms:
+        raise ValueError(f"{path}: a picture ends in {' or '.join(sorted(forms))}")
+    drawn = forms[path.suffix](chart.to_json(indent=None))
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, drawn)
+    return path
