@@ -3,7 +3,7 @@
     python experiments/odyssey.py            run what is missing, write results/odyssey.md, .jsonl, .png
     python experiments/odyssey.py --render   write odyssey.md again from odyssey.jsonl, run nothing
 
-Needs `pip install -e '.[search]' altair vl-convert-python`. Runs that are in odyssey.jsonl or in the
+Needs `pip install -e '.[report,search]'`. Runs that are in odyssey.jsonl or in the
 store are not run again, so it may be stopped at any moment; more `--trials` go on from there.
 
 Nine variants of the LSTM, one layer each, 32 random draws of hidden size, learning rate, momentum and
