@@ -45,7 +45,7 @@ def boxes(found: Sequence[Group]) -> Any:
     top = panel(
         {each.variant: each.best for each in found},
         {each.variant for each in found if differs(each)},
-        ("Best tenth by validation", f"{max(len(each.best) for each in found)} trials a variant"),
+        ("Best tenth by validation", f"trials a variant: {max(len(each.best) for each in found)}"),
     )
     note = "box: quartiles, whiskers: range, line: median, red: mean, blue: differs from V (Welch, p < 0.05)"
     title = alt.TitleParams("Test negative log-likelihood, nats a frame", subtitle=note, **LEFT)
