@@ -71,7 +71,7 @@ def quantile(
     and gap = target - output, the loss is max(q gap, (q - 1) gap).
     """
     width = targets.shape[-1]
-    shares = jnp.asarray(levels(outputs.shape[-1] // width), outputs.dtype)
+    shares = jnp.asarray(levels(outputs.shape[-1] // width), jnp.result_type(outputs))
     split = outputs.reshape(*outputs.shape[:-1], width, shares.size)
     gap = jnp.where(mask[..., None, None] > 0, targets[..., None] - split, 0)
     return masked(jnp.maximum(shares * gap, (shares - 1) * gap).mean(-1).sum(-1), mask)

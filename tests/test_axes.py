@@ -45,6 +45,7 @@ print("checked")
 """
 
 
+@pytest.mark.slow
 def test_every_shape_that_a_signature_promises_holds():
     said = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=300

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from small_data import REFUSED as REFUSED_DATA
-from tiny import BUILDS
+from tiny import BUILDS, once_a_kind
 
 from lstm_research.evaluate import metrics
 from lstm_research.tasks import TASKS
@@ -97,14 +97,14 @@ def test_every_kind_has_a_build_here_and_says_its_own_name():
     assert names == set(TASKS)
 
 
-@pytest.mark.parametrize("name", BUILDS)
+@pytest.mark.parametrize("name", once_a_kind())
 def test_batches_have_the_shapes_and_types_that_the_task_promises(name):
     for batch in batches(name):
         check_shapes(built(name)[0], batch)
     assert drawn(name, 0).inputs.shape[0] == SIZE
 
 
-@pytest.mark.parametrize("name", BUILDS)
+@pytest.mark.parametrize("name", once_a_kind())
 def test_one_key_makes_one_batch_and_another_key_another(name):
     task, draw = built(name)
     assert same(drawn(name, 0), on_host(draw(task.data, jax.random.key(0), SIZE)))
@@ -112,7 +112,7 @@ def test_one_key_makes_one_batch_and_another_key_another(name):
     assert differ != name.startswith(FIXED)
 
 
-@pytest.mark.parametrize("name", BUILDS)
+@pytest.mark.parametrize("name", once_a_kind())
 def test_mask_asks_something_of_every_row_and_nothing_of_the_padding(name):
     for batch in batches(name):
         rows = batch.mask.reshape(batch.mask.shape[0], -1)
@@ -130,7 +130,7 @@ def test_mask_asks_something_of_every_row_and_nothing_of_the_padding(name):
             assert batch.resets[:, 0].all() and not (batch.resets & padding).any()
 
 
-@pytest.mark.parametrize("name", BUILDS)
+@pytest.mark.parametrize("name", once_a_kind())
 def test_held_out_batches_are_the_same_each_time_and_no_other_split(name):
     task, _ = built(name)
     for split in ("valid", "test"):
@@ -141,7 +141,7 @@ def test_held_out_batches_are_the_same_each_time_and_no_other_split(name):
     assert differ != name.startswith(FIXED)
 
 
-@pytest.mark.parametrize("name", BUILDS)
+@pytest.mark.parametrize("name", once_a_kind())
 def test_unknown_split_is_refused_with_those_that_exist(name):
     task, _ = built(name)
     with pytest.raises(ValueError, match=r"'tset'.*'test'.*valid"):
@@ -164,7 +164,7 @@ def test_two_builds_of_one_spec_make_the_same_held_out_batch(name):
     assert same(held_out(name, "test"), on_host(task.held_out(task.data, "test")[0]))
 
 
-@pytest.mark.parametrize("name", BUILDS)
+@pytest.mark.parametrize("name", once_a_kind())
 def test_metrics_hold_what_the_task_names(name):
     task, batch = built(name)[0], drawn(name, 0)
     outputs = np.zeros((*batch.mask.shape, task.outputs), np.float32)
@@ -174,7 +174,7 @@ def test_metrics_hold_what_the_task_names(name):
     assert all(math.isfinite(value) for value in task.chance.values())
 
 
-@pytest.mark.parametrize("name", BUILDS)
+@pytest.mark.parametrize("name", once_a_kind())
 def test_chance_does_not_solve_the_task(name):
     task, _ = built(name)
     if task.success is not None and "smallest" not in name:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+import pytest
 import small_data
 
 from lstm_research.tasks.adding import Adding
@@ -105,3 +106,13 @@ BUILDS: dict[str, Callable[[], Task]] = {
     "music smallest": partial(music, crop=1),
     **small_data.BUILDS,
 }
+
+
+def once_a_kind() -> list:
+    """Return every name as a parameter of a test; but for the first of a kind they are slow."""
+    seen, found = set(), []
+    for name, build in BUILDS.items():
+        kind = type(getattr(build, "__self__", build))
+        found.append(pytest.param(name, marks=[pytest.mark.slow] if kind in seen else []))
+        seen.add(kind)
+    return found

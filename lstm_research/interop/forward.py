@@ -33,16 +33,6 @@ class Forward(NamedTuple):
     arguments: dict[str, Any]  # jax.ShapeDtypeStruct, in the order of the function, sizes symbolic
 
 
-class Tap(nnx.Module):
-    """A recurrent layer whose run over time is somebody else's."""
-
-    def __init__(self, layer: Recurrent, name: str, run: Callable[..., tuple[Tree, Array]]) -> None:
-        self.layer, self.spec, self.name, self.run = layer, layer.spec, name, run
-
-    def __call__(self, x: Array, *, lengths: Array, **rest: Any) -> tuple[Tree, Array]:
-        return self.run(self.name, self.layer, x, lengths)
-
-
 def scanned(layer: Recurrent, carry: Tree, x: Array, lengths: Array) -> tuple[Tree, Array]:
     """Run a layer as one `lax.scan`, which every format can hold; x is `time batch features`."""
     weights = nnx.as_pure(layer.weights)
@@ -128,7 +118,9 @@ def applied(
         return {"h": jnp.moveaxis(h, 0, 1)}
     still = nnx.clone(network)
     still.eval()
-    for depth, ways in enumerate(still.layers):
-        for k, way in enumerate(ways):
-            ways[k] = Tap(way, label(depth, way), run)
-    return {"outputs": still(x, lengths=lengths)}
+    names = {id(layer): name for name, layer in layers(still).items()}
+
+    def instead(layer: Recurrent, x: Array, *, lengths: Array, **rest: Any) -> tuple[Tree, Array]:
+        return run(names[id(layer)], layer, x, lengths)
+
+    return {"outputs": still(x, lengths=lengths, run=instead)}
