@@ -8,6 +8,7 @@ other `-m` the programs are those that users run.
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
@@ -22,6 +23,14 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.markexpr == "not slow":
         os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # for the processes that tests start
         jax.config.update("jax_disable_most_optimizations", True)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of a file in one process: they share what they compile."""
+    from xdist.scheduler import LoadFileScheduling
+
+    return LoadFileScheduling(config, log)
 
 
 @pytest.fixture

@@ -7,10 +7,7 @@ from typing import Any
 
 import pytest
 
-KEEN = {
-    "lstm", "peephole", "gru", "gru_before", "greff/fgr", "lstmp", "mlstm", "qrnn", "mogrifier", "brc",
-    "onlstm",
-}  # fmt: skip
+KEEN = {"lstm", "gru", "gru_before", "greff/fgr", "lstmp", "mlstm"}
 
 QUICK = {  # claims that share one compiled program
     "equals_its_twin_in_numpy", "counts_parameters_as_the_paper", "ends_where_the_sequence_ends",

@@ -62,6 +62,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_flow_is_the_derivative_by_finite_differences(case):
     more = {"below": {"layers": 2}, "backwards": {"bidirectional": True}}.get(case, {})

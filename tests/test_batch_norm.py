@@ -122,6 +122,7 @@ def gradients(made, engine, reverse=False):
     return jax.jit(f, compiler_options=contract.FAST)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cell", "noise", "reverse"), [
     ("peephole", NOISE, False), ("gru_before", {}, False), ("lstm", {}, True),
     *(pytest.param(cell, {}, False, marks=pytest.mark.slow) for cell in ("lstm", "gru", "greff/fgr")),
@@ -189,6 +190,7 @@ def test_a_step_past_the_last_observed_uses_that_one():
     agree(outputs(made, few, x), (carry, h))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["lstm", "gru_before"])
 @pytest.mark.parametrize("claim", [
     contract.streams_in_pieces,
@@ -219,6 +221,7 @@ def test_it_has_as_many_parameters_as_the_paper_says(cell, formula):
     )
 
 
+@pytest.mark.slow
 def test_a_reversed_layer_measures_from_the_end_of_each_sequence():
     _, x, _ = problem(spec())
     lengths = np.array([T, 4, 4, 0])

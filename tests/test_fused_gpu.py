@@ -33,7 +33,7 @@ from lstm_research.unroll import over_time
 T, B, D, H = 5, 3, 2, 4
 LENGTHS, RESETS = np.array([T, 3, 0]), np.zeros((T, B), bool)
 RESETS[[0, 3], 0] = RESETS[1, 1] = True
-HELD = {"lstm", "peephole", "gru", "slstm"}  # in the quick suite; the others are slow
+HELD = {"lstm", "gru"}  # in the quick suite; the others are slow
 CASES = [
     pytest.param(name, masked, reverse, id=f"{name}-{masked}-{reverse}",
                  marks=() if name in HELD and masked and reverse == (name == "gru") else pytest.mark.slow)

@@ -171,6 +171,7 @@ def test_the_carried_convolution_is_the_convolution(float64, taps):
     agree(run(spec, weights)[1], np.stack(h))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "subject",
     [

@@ -68,7 +68,7 @@ FEW = [
     pytest.param(
         each,
         id=each.name,
-        marks=() if each.name in ("mlstm", "lru", "qrnn_ifo", "minlstm") else pytest.mark.slow,
+        marks=() if each.name in ("lru", "minlstm") else pytest.mark.slow,
     )
     for each in LINEAR
 ]
@@ -117,7 +117,7 @@ def test_a_recurrence_in_pieces_is_the_loop_and_so_is_its_gradient(float64, monk
     agree(both(partial(parallel.recurrence, rule)), both(loop))
 
 
-@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("reverse", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_newton_equals_the_loop_for_memories_that_see_themselves(float64, reverse):
     cell, weights = diagonal(), diagonal_weights(0)
     carry = random_carry(cell, (B,), H)

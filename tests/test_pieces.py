@@ -69,6 +69,7 @@ def temporary(steps: int) -> int:
     )
 
 
+@pytest.mark.slow
 def test_a_long_sequence_takes_little_more_than_its_outputs(monkeypatch):
     """Outputs and their cotangents take 2 x T x 8 x 32 floats; the inner values would take ten."""
     steps = 20_000

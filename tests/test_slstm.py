@@ -38,6 +38,7 @@ def dense(r):
     return jnp.concatenate(made, -1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("heads", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 4))])
 @pytest.mark.parametrize("forget", FORMS)
 def test_without_its_stabiliser_it_gives_the_same_outputs_and_gradients(float64, forget, heads):

@@ -103,6 +103,7 @@ def test_wrappers_hand_the_observation_on():
     assert np.abs(row(masked).mean - row(bare).mean).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_training_step_returns_the_statistics_of_its_batch():
     made = program(LiGru())
     state, key = made.begin(jnp.int32(0)), jax.random.key(0)

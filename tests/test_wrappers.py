@@ -156,6 +156,7 @@ def test_fused_equals_scan_with_the_same_key(wrap, cell):
     assert (moved > 1e-3) == spec.build().noisy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", SOME)
 def test_fused_equals_scan_backwards(cell):
     spec = wrapped("everything", cell)
@@ -163,6 +164,7 @@ def test_fused_equals_scan_backwards(cell):
     agree(gradients(spec, reverse=True)(*data), gradients(spec, "scan", reverse=True)(*data))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", [
     contract.streams_in_pieces,
     contract.gradients_stay_finite,

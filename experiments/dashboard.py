@@ -1,0 +1,88 @@
+"""What the report looks like: Greff's nine cells on three tasks, photographed in a browser.
+
+    python experiments/dashboard.py
+
+Runs what is missing (9 cells x 3 tasks x 3 seeds), inspects one run of each task, writes
+`runs/greff.html`, and opens it in headless Chromium: results/report_light.png, report_dark.png and
+report_curves.png. Needs the extra `report`, playwright and a `chromium`.
+"""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from lstm_research import store, sweep
+from lstm_research.commands import inspect
+from lstm_research.commands.run import launch
+from lstm_research.local import Settings
+from lstm_research.report.write import Wanted, write
+
+RESULTS = Path(__file__).parent / "results"
+STUDY = "greff"
+CELLS = ["v", "nig", "nfg", "nog", "niaf", "noaf", "np", "cifg", "fgr"]
+TASKS = ("adding task.length=30", "temporal_order_6a task.length=30", "reber")
+AROUND = [
+    "network.hidden=24", "optimizer.rate=1e-2", "optimizer.clip_norm=1.0", "budget.steps=600",
+    "budget.batch=32", "budget.evaluate_every=100", "task.held_out=500", "seed=range(3)",
+    f"study={STUDY}",
+]  # fmt: skip
+WIDE, HIGH = 1280, 1500  # pixels
+
+
+def specs() -> list[Any]:
+    """Return the runs of the study."""
+    cells = "cell=" + ",".join(f"greff/{name}" for name in CELLS)
+    return [
+        spec
+        for words in TASKS
+        for spec in sweep.specs([cells, *f"task={words}".split(), *AROUND], sweep=True)
+    ]
+
+
+def photographed(page: Path) -> list[Path]:
+    """Open a page and return the pictures taken of it."""
+    from playwright import sync_api  # pyright: ignore[reportMissingImports]
+
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        sys.exit("needs the browser chromium: apt-get install chromium")
+    taken = []
+    with sync_api.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        for name, scheme, anchor in (
+            ("light", "light", "#overview"),
+            ("dark", "dark", "#overview"),
+            ("curves", "light", "#curves"),
+        ):
+            opened = started.new_page(viewport={"width": WIDE, "height": HIGH}, color_scheme=scheme)
+            opened.goto(page.resolve().as_uri())
+            opened.wait_for_function("document.querySelectorAll('svg.marks').length >= 3")
+            opened.locator(anchor).scroll_into_view_if_needed()
+            opened.evaluate("anchor => document.querySelector(anchor).scrollIntoView()", anchor)
+            taken.append(RESULTS / f"report_{name}.png")
+            opened.screenshot(path=taken[-1])
+            opened.close()
+        started.close()
+    return taken
+
+
+def main() -> None:
+    """Run, inspect, write the page, photograph it."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--runs", default="runs", help="folder of the store (default: runs)")
+    root = Path(parser.parse_args().runs)
+    wanted = specs()
+    launch(wanted, Settings(root), "none")
+    for k in range(len(TASKS)):  # the first seed of the first cell
+        run = store.find(root, wanted[k * len(wanted) // len(TASKS)].resolved())
+        if not (run / "inspect").is_dir():
+            inspect.main([str(run)])
+    page = root / f"{STUDY}.html"
+    print(write(Wanted(root, page, STUDY, "greff/v")))
+    print(*photographed(page), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
