@@ -11,13 +11,12 @@ import argparse
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lstm_research import store, sweep
-from lstm_research.commands import inspect
+from lstm_research.commands import inspect, report
 from lstm_research.commands.run import launch
 from lstm_research.local import Settings
-from lstm_research.report.write import Wanted, write
 
 RESULTS = Path(__file__).parent / "results"
 STUDY = "greff"
@@ -29,6 +28,11 @@ AROUND = [
     f"study={STUDY}",
 ]  # fmt: skip
 WIDE, HIGH = 1280, 1500  # pixels
+VIEWS: tuple[tuple[str, Literal["light", "dark"], str], ...] = (
+    ("light", "light", "#overview"),
+    ("dark", "dark", "#overview"),
+    ("curves", "light", "#curves-section"),
+)
 
 
 def specs() -> list[Any]:
@@ -51,11 +55,7 @@ def photographed(page: Path) -> list[Path]:
     taken = []
     with sync_api.sync_playwright() as driver:
         started = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        for name, scheme, anchor in (
-            ("light", "light", "#overview"),
-            ("dark", "dark", "#overview"),
-            ("curves", "light", "#curves"),
-        ):
+        for name, scheme, anchor in VIEWS:
             opened = started.new_page(viewport={"width": WIDE, "height": HIGH}, color_scheme=scheme)
             opened.goto(page.resolve().as_uri())
             opened.wait_for_function("document.querySelectorAll('svg.marks').length >= 3")
@@ -80,7 +80,7 @@ def main() -> None:
         if not (run / "inspect").is_dir():
             inspect.main([str(run)])
     page = root / f"{STUDY}.html"
-    print(write(Wanted(root, page, STUDY, "greff/v")))
+    report.main([str(root), "--study", STUDY, "--baseline", "greff/v", "--out", str(page)])
     print(*photographed(page), sep="\n")
 
 

@@ -151,7 +151,10 @@ def test_padding_is_not_measured():
 
 
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
-@pytest.mark.parametrize("cell", ["lstm", "gru", "gru_before"])
+@pytest.mark.parametrize(
+    "cell",
+    ["lstm", *(pytest.param(cell, marks=pytest.mark.slow) for cell in ("gru", "gru_before"))],
+)
 def test_calibrated_weights_make_a_test_equal_training(cell, lengths):
     made = spec(cell)
     weights, x, _ = problem(made)

@@ -27,7 +27,7 @@ WRAPS = {"zoneout", "recurrent_batch_norm"}
 
 def quick(group: str, name: str) -> bool:
     """Say whether to compile it each time; `lstm-research check` traces them all."""
-    keen = {"cell": KEEN, "task": TASKS, "wrap": WRAPS}
+    keen = {"cell": KEEN, "task": TASKS, "wrap": WRAPS, "optimizer": {"adam", "momentum"}}
     return group not in keen or name in keen[group]
 
 

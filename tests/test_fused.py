@@ -175,6 +175,7 @@ def test_fused_equals_scan_in_reverse_over_two_batch_axes(float64, name, masked)
     agree(gradients(spec, "fused", True)(*data), gradients(spec, "scan", True)(*data))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["peephole", "gru", "janet", "greff/fgr"])
 def test_fused_equals_scan_in_float32(name):
     weights, carry, x, seen = problem(SPECS[name], dtype=np.float32)
