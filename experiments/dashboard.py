@@ -27,6 +27,7 @@ AROUND = [
     "budget.batch=32", "budget.evaluate_every=100", "task.held_out=500", "seed=range(3)",
     f"study={STUDY}",
 ]  # fmt: skip
+V = "peephole"  # another name of greff/v, and the one that tables print
 WIDE, HIGH = 1280, 1500  # pixels
 VIEWS: tuple[tuple[str, Literal["light", "dark"], str], ...] = (
     ("light", "light", "#overview"),
@@ -80,7 +81,8 @@ def main() -> None:
         if not (run / "inspect").is_dir():
             inspect.main([str(run)])
     page = root / f"{STUDY}.html"
-    report.main([str(root), "--study", STUDY, "--baseline", "greff/v", "--out", str(page)])
+    if code := report.main([str(root), "--study", STUDY, "--baseline", V, "--out", str(page)]):
+        sys.exit(code)
     print(*photographed(page), sep="\n")
 
 
