@@ -35,12 +35,13 @@ def main(arguments: list[str]) -> int:
     network, spec = load_network(run), build(store.load_run(run).spec)
     built = task(spec.task)
     found = inspect(network, built, options.split, options.examples)
+    told = numbers(found)
     out = run / "inspect" if options.out is None else options.out
     with explained(out):
         out.mkdir(parents=True, exist_ok=True)
-        write(out / "numbers.json", encode(numbers(found)) + "\n")
+        write(out / "numbers.json", encode(told) + "\n")
     if options.json:
-        print(json.dumps(numbers(found)))
+        print(json.dumps(told))
     else:
         show(found)
     try:

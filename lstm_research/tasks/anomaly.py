@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lstm_research.axes import Array, Bool, Float, Int, Seed, Tree
+from lstm_research.axes import Array, Bool, Float, Int, Seed
 from lstm_research.initial import fold
 from lstm_research.tasks.limits import whole
 from lstm_research.tasks.memoryless import line
-from lstm_research.tasks.task import Batch, Slices, Success, Task, held_out_key
+from lstm_research.tasks.task import SPLITS, Batch, Slices, Success, Task, drawn_once
 
 BELLS = np.array(  # P, Q, R, S, T: place in the beat in radians, width, height (McSharry, table 1)
     [
@@ -72,30 +72,28 @@ class Anomaly:
 
     def build(self) -> Task:
         """Return the task. ValueError: held_out is so small that no beat of a split is altered."""
-        drawn = jax.jit(draw, static_argnums=(0, 2))
-
-        def held_out(data: Tree, split: str) -> tuple[Batch, ...]:
-            return (drawn(self, held_out_key(split), self.held_out, self.rate),)
-
-        for split in ("valid", "test"):
-            (batch,) = held_out(None, split)
+        ill = lambda data, key, size: draw(self, key, size, self.rate)
+        held_out = drawn_once(ill, self.held_out)
+        drawn = {split: held_out(None, split)[0] for split in SPLITS}
+        for split, batch in drawn.items():
             assert batch.extent is not None
             if not bool((batch.extent * batch.mask).any()):
                 raise ValueError(
                     f"held_out={self.held_out}: no beat of {split} is altered; take more sequences"
                 )
-        train = drawn(self, jax.random.key(0), self.held_out, 0.0)
+        healthy = lambda data, key, size: draw(self, key, size, 0.0)
+        train = jax.jit(healthy, static_argnums=2)(None, jax.random.key(0), self.held_out)
         return Task(
             name="anomaly",
             readout="step",
             loss="squared_error",
             outputs=1,
             features=1,
-            draw=lambda data, key, size: draw(self, key, size, 0.0),
+            draw=healthy,
             held_out=held_out,
             metric="auroc",
             goal="max",
-            chance=_chance(train, *held_out(None, "test")),
+            chance=_chance(train, drawn["test"]),
             success=Success("auroc", at_least=0.9),
             score=score,
             slices=Slices("altered", ((0, 0), (1, 1))),

@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lstm_research.axes import Array, Bool, Float, Int, Seed, Tree
+from lstm_research.axes import Array, Bool, Float, Int, Seed
 from lstm_research.initial import fold
 from lstm_research.loss import Sum
 from lstm_research.tasks import grammar
 from lstm_research.tasks.grammar import AFTER, DONE, EMITTED, LEGAL, NEXT, SYMBOLS
 from lstm_research.tasks.limits import whole
 from lstm_research.tasks.reber import outdone
-from lstm_research.tasks.task import Batch, Success, Task, held_out_key
+from lstm_research.tasks.task import Batch, Success, Task, drawn_once
 from lstm_research.tasks.until_error import before_error
 
 AGAIN, BACK = (np.where(table == DONE, 0, table)[:DONE] for table in (NEXT, AFTER))
@@ -65,11 +65,7 @@ class ContinualReber:
 
     def build(self) -> Task:
         """Return the task."""
-        drawn = jax.jit(_draw, static_argnums=(1, 2))
-
-        def held_out(data: Tree, split: str) -> tuple[Batch, ...]:
-            return (drawn(held_out_key(split), self.held_out, self.stream),)
-
+        stream = lambda data, key, size: _draw(key, size, self.stream)
         known = _expected(self.stream)
         chance = grammar.scores(known.pairs, known.visits)
         return Task(
@@ -79,7 +75,7 @@ class ContinualReber:
             outputs=len(SYMBOLS),
             vocabulary=len(SYMBOLS),
             draw=lambda data, key, size: _draw(key, size, self.length),
-            held_out=held_out,
+            held_out=drawn_once(stream, self.held_out),
             metric="before_error",
             goal="max",
             chance={

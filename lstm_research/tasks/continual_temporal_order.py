@@ -7,10 +7,10 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from lstm_research.axes import Array, Float, Seed, Tree
+from lstm_research.axes import Array, Float, Seed
 from lstm_research.loss import Sum
 from lstm_research.tasks.limits import one_of, whole
-from lstm_research.tasks.task import Batch, Success, Task, held_out_key
+from lstm_research.tasks.task import Batch, Success, Task, drawn_once
 from lstm_research.tasks.temporal_order import TOLERANCE, WINDOWS, TemporalOrder, X
 from lstm_research.tasks.until_error import before_error, expected
 
@@ -50,11 +50,8 @@ class ContinualTemporalOrder:
 
     def build(self) -> Task:
         """Return the task."""
-        drawn = jax.jit(_draw, static_argnums=(0, 2, 3))
 
-        def held_out(data: Tree, split: str) -> tuple[Batch, ...]:
-            return (drawn(self, held_out_key(split), self.held_out, self.stream),)
-
+        stream = lambda data, key, size: _draw(self, key, size, self.stream)
         classes = 2**self.symbols
         return Task(
             name="continual_temporal_order",
@@ -63,7 +60,7 @@ class ContinualTemporalOrder:
             outputs=classes,
             vocabulary=X + 2,
             draw=lambda data, key, size: _draw(self, key, size, self.train),
-            held_out=held_out,
+            held_out=drawn_once(stream, self.held_out),
             metric="before_error",
             goal="max",
             chance={

@@ -17,7 +17,7 @@ from lstm_research.axes import Array, Int, Seed, Tree
 from lstm_research.initial import fold
 from lstm_research.tasks import trees
 from lstm_research.tasks.limits import one_of, whole
-from lstm_research.tasks.music import order
+from lstm_research.tasks.order import order
 from lstm_research.tasks.spans import ROWS
 from lstm_research.tasks.task import SPLITS, Batch, Success, Task, even
 from lstm_research.tasks.transduction import constant

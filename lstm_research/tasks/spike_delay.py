@@ -8,11 +8,11 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from lstm_research.axes import Array, Bool, Float, Int, Seed, Tree
+from lstm_research.axes import Array, Bool, Float, Int, Seed
 from lstm_research.initial import fold
 from lstm_research.loss import Sum
 from lstm_research.tasks.limits import one_of, whole
-from lstm_research.tasks.task import Batch, Success, Task, even, held_out_key
+from lstm_research.tasks.task import Batch, Success, Task, drawn_once, even
 from lstm_research.tasks.until_error import before_error, expected
 
 FORMS = ("measure", "generate")
@@ -75,12 +75,9 @@ class SpikeDelay:
     def build(self) -> Task:
         """Return the task."""
         measure = self.form == "measure"
-        drawn = jax.jit(_draw, static_argnums=(0, 2, 3))
         score: Callable[..., dict[str, Sum]] = _measured if measure else _generated
 
-        def held_out(data: Tree, split: str) -> tuple[Batch, ...]:
-            return (drawn(self, held_out_key(split), self.held_out, self.stream),)
-
+        stream = lambda data, key, size: _draw(self, key, size, self.stream)
         best = {"before_error": float(self.stream), "within": 1.0, "sequence_within": 1.0}
         return Task(
             name=f"spike_delay_{self.form}",
@@ -89,7 +86,7 @@ class SpikeDelay:
             outputs=1,
             features=1,
             draw=lambda data, key, size: _draw(self, key, size, self.train),
-            held_out=held_out,
+            held_out=drawn_once(stream, self.held_out),
             metric="before_error",
             goal="max",
             chance=_chance_measure(self) if measure else _chance_generate(self),

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lstm_research.axes import Seed, Tree
+from lstm_research.axes import Seed
 from lstm_research.initial import fold
 from lstm_research.tasks.limits import one_of, whole
-from lstm_research.tasks.task import Batch, Success, Task, even, held_out_key
+from lstm_research.tasks.task import Batch, Success, Task, drawn_once, even
 
 FORMS = ("3a", "3b", "3c")
 VARIANCE = 0.2  # of the inputs' noise
@@ -58,11 +58,7 @@ class TwoSequence:
         gap = abs(TARGETS[self.form][0] - TARGETS[self.form][1])
         longest = self.length + self.length // 10
         draw = lambda data, key, size: _draw(self, key, size, self.form == "3c")
-        drawn = jax.jit(_draw, static_argnums=(0, 2, 3))
-
-        def held_out(data: Tree, split: str) -> tuple[Batch, ...]:
-            return (drawn(self, held_out_key(split), self.held_out, False),)
-
+        clean = lambda data, key, size: _draw(self, key, size, False)
         return Task(
             name=f"two_sequence_{self.form}",
             readout="last",
@@ -70,7 +66,7 @@ class TwoSequence:
             outputs=1,
             features=1,
             draw=draw,
-            held_out=held_out,
+            held_out=drawn_once(clean, self.held_out),
             metric="mse",
             goal="min",
             chance={"mse": gap**2 / 4, "within": 0.5},  # always the middle; always one class
