@@ -9,15 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lstm_research.axes import Array, Bool, Float, Int, Seed
+from lstm_research.axes import Array, Float, Seed
 from lstm_research.initial import fold
 from lstm_research.loss import Sum
 from lstm_research.tasks import grammar
 from lstm_research.tasks.grammar import AFTER, DONE, EMITTED, LEGAL, NEXT, SYMBOLS
 from lstm_research.tasks.limits import whole
 from lstm_research.tasks.reber import outdone
+from lstm_research.tasks.tally import before_error, shares
 from lstm_research.tasks.task import Batch, Success, Task, drawn_once
-from lstm_research.tasks.until_error import before_error
 
 AGAIN, BACK = (np.where(table == DONE, 0, table)[:DONE] for table in (NEXT, AFTER))
 LEGALS = [frozenset(np.flatnonzero(LEGAL[state]).tolist()) for state in range(DONE)]
@@ -105,25 +105,9 @@ def _draw(key: Seed, size: int, steps: int) -> Batch:
     return Batch(symbols[:-1].T, symbols[1:].T, jnp.ones((size, steps)))
 
 
-def legal_next(symbols: Int[Array, "batch time"]) -> Bool[Array, "batch time symbols"]:
-    """Return which symbols may follow each prefix of streams of legal strings."""
-
-    def step(state: Array, symbol: Array) -> tuple[Array, Array]:
-        after = jnp.asarray(BACK)[state, symbol]
-        return after, after
-
-    _, states = jax.lax.scan(step, jnp.zeros(symbols.shape[0], jnp.int32), symbols.T)
-    return jnp.asarray(LEGAL)[states].swapaxes(0, 1)
-
-
 def _score(outputs: Float[Array, "batch time symbols"], batch: Batch) -> dict[str, Sum]:
-    right, asked = outdone(outputs, legal_next(batch.inputs)), batch.mask > 0
-    rows = asked.any(axis=1)
-    return {
-        "before_error": before_error(right, asked),
-        "legal": ((right * batch.mask).sum(), batch.mask.sum()),
-        "sequence_legal": ((rows & (right | ~asked).all(axis=1)).sum(), rows.sum()),
-    }
+    right, asked = outdone(outputs, grammar.legal_next(batch.inputs, BACK)), batch.mask > 0
+    return {"before_error": before_error(right, asked), **shares("legal", right, asked)}
 
 
 class Known(NamedTuple):

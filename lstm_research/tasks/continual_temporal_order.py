@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from lstm_research.axes import Array, Float, Seed
 from lstm_research.loss import Sum
 from lstm_research.tasks.limits import one_of, whole
+from lstm_research.tasks.tally import before_error, expected, shares
 from lstm_research.tasks.task import Batch, Success, Task, drawn_once
 from lstm_research.tasks.temporal_order import TOLERANCE, WINDOWS, TemporalOrder, X
-from lstm_research.tasks.until_error import before_error, expected
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,6 @@ class ContinualTemporalOrder:
 
     def build(self) -> Task:
         """Return the task."""
-
         stream = lambda data, key, size: _draw(self, key, size, self.stream)
         classes = 2**self.symbols
         return Task(
@@ -107,9 +106,4 @@ def _score(outputs: Float[Array, "batch time classes"], batch: Batch) -> dict[st
     wanted = jax.nn.one_hot(batch.targets, outputs.shape[-1])
     right = jnp.abs(jax.nn.softmax(outputs) - wanted).max(axis=-1) < TOLERANCE
     asked = batch.mask > 0
-    rows = asked.any(axis=1)
-    return {
-        "before_error": before_error(right, asked),
-        "within": ((right * batch.mask).sum(), batch.mask.sum()),
-        "sequence_within": ((rows & (right | ~asked).all(axis=1)).sum(), rows.sum()),
-    }
+    return {"before_error": before_error(right, asked), **shares("within", right, asked)}

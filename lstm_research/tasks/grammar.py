@@ -78,12 +78,17 @@ def strings(
     return symbols.T, (states != DONE).sum(axis=0)
 
 
-def legal_next(symbols: Int[Array, "batch time"]) -> Bool[Array, "batch time symbols"]:
-    """Return which symbols may follow each prefix; none may after the end or an illegal symbol."""
+def legal_next(
+    symbols: Int[Array, "batch time"], after: Int[np.ndarray, "states symbols"] = AFTER
+) -> Bool[Array, "batch time symbols"]:
+    """Return which symbols may follow each prefix; none may after the end or an illegal symbol.
+
+    after: the state after a symbol; one that leads from the end to a start makes streams of strings.
+    """
 
     def step(state: Array, symbol: Array) -> tuple[Array, Array]:
-        after = jnp.asarray(AFTER)[state, symbol]
-        return after, after
+        reached = jnp.asarray(after)[state, symbol]
+        return reached, reached
 
     start = jnp.zeros(symbols.shape[0], jnp.int32)
     _, states = jax.lax.scan(step, start, symbols.T)

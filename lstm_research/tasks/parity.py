@@ -13,6 +13,8 @@ import jax.numpy as jnp
 from lstm_research.axes import Seed, Tree
 from lstm_research.initial import fold
 from lstm_research.tasks.limits import one_of, whole
+from lstm_research.tasks.spans import Span, spans
+from lstm_research.tasks.spans import lengths as drawn_lengths
 from lstm_research.tasks.task import Batch, Slices, Success, Task, even, held_out_key
 
 ANSWERS = ("last", "step")
@@ -52,12 +54,12 @@ class Parity:
 
     def build(self) -> Task:
         """Return the task."""
-        draw = lambda data, key, size: _draw(self, key, size, *_lengths(self, "train"))
-
-        drawn = jax.jit(_draw, static_argnums=(0, 2, 3, 4))
+        train, test = _spans(self)
+        drawn = jax.jit(_draw, static_argnums=(0, 2, 3))
 
         def held_out(data: Tree, split: str) -> tuple[Batch, ...]:
-            return (drawn(self, held_out_key(split), self.held_out, *_lengths(self, split)),)
+            span = test if split == "test" else train
+            return (drawn(self, held_out_key(split), self.held_out, span),)
 
         return Task(
             name="parity",
@@ -65,7 +67,7 @@ class Parity:
             loss="cross_entropy",
             outputs=2,
             vocabulary=2,
-            draw=draw,
+            draw=lambda data, key, size: _draw(self, key, size, train),
             held_out=held_out,
             metric="accuracy",
             goal="max",
@@ -77,18 +79,17 @@ class Parity:
         )
 
 
-def _lengths(spec: Parity, split: str) -> tuple[int, int]:
-    """Return the shortest and the longest length of a split."""
-    if split == "test" and spec.test_length is not None:
-        return spec.length + 1, spec.test_length
-    return 1 if spec.variable else spec.length, spec.length
+def _spans(spec: Parity) -> tuple[Span, Span]:
+    """Return the lengths of training, and those of test."""
+    return spans(1 if spec.variable else spec.length, spec.length, spec.test_length)
 
 
-def _draw(spec: Parity, key: Seed, size: int, shortest: int, longest: int) -> Batch:
+def _draw(spec: Parity, key: Seed, size: int, span: Span) -> Batch:
+    longest = span.longest
     bits = jax.random.bernoulli(fold(key, "bits"), 0.5, (size, longest)).astype(jnp.int32)
     lengths, inside = None, jnp.ones((size, longest), bool)
-    if shortest < longest:
-        lengths = jax.random.randint(fold(key, "lengths"), (size,), shortest, longest + 1)
+    if span.shortest < longest:
+        lengths = drawn_lengths(key, size, span)
         inside = jnp.arange(longest) < lengths[:, None]
     bits = bits * inside
     parities = jnp.cumsum(bits, axis=1) % 2
@@ -110,7 +111,7 @@ def _chance(spec: Parity) -> dict[str, float]:
     Only at the first bit is its own value the answer. With q the share of answers asked there, the
     best guess, the bit itself, is right with probability p = (1 + q) / 2.
     """
-    shortest, longest = _lengths(spec, "test")
+    _, (shortest, longest) = _spans(spec)
     alone = 1 / longest if shortest == 1 else 0.0  # share of sequences of one bit
     mean = (shortest + longest) / 2  # and each sequence has one first bit
     q = 1 / mean if spec.answer == "step" else alone

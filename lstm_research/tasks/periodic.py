@@ -10,8 +10,8 @@ import numpy as np
 from lstm_research.axes import Array, Float, Seed, Tree
 from lstm_research.loss import Sum
 from lstm_research.tasks.limits import one_of, whole
+from lstm_research.tasks.tally import before_error
 from lstm_research.tasks.task import Batch, Success, Task, held_out_key
-from lstm_research.tasks.until_error import before_error
 
 WAVES = ("cosine", "triangle", "rectangle")
 TOLERANCE = 0.3  # a larger error is a wrong answer

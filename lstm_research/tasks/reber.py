@@ -17,6 +17,7 @@ from lstm_research.initial import fold
 from lstm_research.loss import Sum
 from lstm_research.tasks import grammar
 from lstm_research.tasks.limits import whole
+from lstm_research.tasks.tally import shares
 from lstm_research.tasks.task import Batch, Slices, Success, Task, drawn_once, even, held_out_key
 
 CANDIDATES = 64  # strings drawn for each one that the corpus needs, to find enough different ones
@@ -99,14 +100,11 @@ def legality(
 ) -> dict[str, Sum]:
     """Count the steps, and the strings, where every legal symbol outdoes every illegal one."""
     right, asked = outdone(outputs, grammar.legal_next(batch.inputs)), batch.mask > 0
-    whole, rows = (right | ~asked).all(axis=1), asked.any(axis=1)
-    found = {
-        "legal": ((right * batch.mask).sum(), batch.mask.sum()),
-        "sequence_legal": ((rows & whole).sum(), rows.sum()),
-    }
+    found = shares("legal", right, asked)
     if batch.extent is None:
         return found
-    return found | slices.cut("sequence_legal", whole, batch.extent.max(axis=1), rows)
+    longest, rows = batch.extent.max(axis=1), asked.any(axis=1)
+    return found | slices.cut("sequence_legal", (right | ~asked).all(axis=1), longest, rows)
 
 
 def outdone(

@@ -12,8 +12,8 @@ from lstm_research.axes import Array, Bool, Float, Int, Seed
 from lstm_research.initial import fold
 from lstm_research.loss import Sum
 from lstm_research.tasks.limits import one_of, whole
+from lstm_research.tasks.tally import before_error, expected, shares
 from lstm_research.tasks.task import Batch, Success, Task, drawn_once, even
-from lstm_research.tasks.until_error import before_error, expected
 
 FORMS = ("measure", "generate")
 TOLERANCE = 0.49  # a larger error is a wrong answer
@@ -150,12 +150,7 @@ def _streams(
     asked: Bool[Array, "batch time"],
     spikes: Bool[Array, "batch time"],
 ) -> dict[str, Sum]:
-    rows = asked.any(axis=1)
-    return {
-        "before_error": before_error(right, asked, spikes),
-        "within": ((right & asked).sum(), asked.sum()),
-        "sequence_within": ((rows & (right | ~asked).all(axis=1)).sum(), rows.sum()),
-    }
+    return {"before_error": before_error(right, asked, spikes), **shares("within", right, asked)}
 
 
 def _chance_measure(spec: SpikeDelay) -> dict[str, float]:

@@ -1,9 +1,10 @@
-"""How far a stream goes: the count stops at the first wrong prediction that was asked for."""
+"""Right answers are counted one by one, by whole rows, and until the first wrong one of a stream."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lstm_research.tasks.until_error import before_error, expected
+from lstm_research.tasks.tally import before_error, expected, shares
 
 
 def counted(right: list[int], asked: list[int], what: list[int] | None = None) -> float:
@@ -37,3 +38,10 @@ def test_expected_is_the_mean_over_all_outcomes(right, length):
     mean = length * right**length
     mean += sum(far * right**far * (1 - right) for far in range(length))
     assert expected(right, length) == pytest.approx(mean)
+
+
+def test_shares_count_answers_and_whole_rows():
+    right = jnp.array([[1, 0, 1], [1, 0, 1], [0, 0, 0]], bool)
+    asked = jnp.array([[1, 1, 1], [1, 0, 1], [0, 0, 0]], bool)
+    found = {name: (int(count), int(of)) for name, (count, of) in shares("x", right, asked).items()}
+    assert found == {"x": (4, 5), "sequence_x": (1, 2)}
