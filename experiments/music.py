@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+from ledger import lines as ledger
 
 import lstm_research as lr
 from lstm_research import catalogue, store
@@ -133,10 +134,10 @@ def wanted(records: Mapping[str, Record]) -> list[RunSpec]:
         make = partial(spec, cell, size, hidden(cell, size))
         tried = [make(setting, seed) for setting in size.settings for seed in FIRST]
         specs += tried
-        if all(key(each) in records for each in tried):
-            chosen = best([records[key(each)] for each in tried])
+        if all(ledger.key(each) in records for each in tried):
+            chosen = best([records[ledger.key(each)] for each in tried])
             specs += [make(chosen, seed) for seed in REST]
-    return [each for each in specs if key(each) not in records]
+    return [each for each in specs if ledger.key(each) not in records]
 
 
 def setting(record: Record) -> Setting:
@@ -154,19 +155,12 @@ def best(records: Iterable[Record]) -> Setting:
     return min(tried, key=lambda each: validation(tried[each]))
 
 
-def key(run: RunSpec) -> str:
-    """Return the name of a run, that of its folder."""
-    return store.spec_hash(run.resolved())
-
-
 def known(root: Path) -> dict[str, Record]:
     """Return the runs that are committed and those that the store holds, by name."""
     kept = LINES.read_text(encoding="utf-8").splitlines()[1:] if LINES.is_file() else []
     found = {store.spec_hash(each["spec"]): each for each in map(json.loads, kept)}
-    for record in store.load_runs(root) if (root / "music").is_dir() else []:
-        if record.study == "music" and record.status in ("finished", "solved", "diverged"):
-            fields = {name: getattr(record, name) for name in ("spec", "environment", "result")}
-            found.setdefault(store.spec_hash(record.spec), fields)
+    for name, record in ledger.ended(root, "music"):
+        found.setdefault(name, ledger.kept(record))
     return found
 
 

@@ -28,6 +28,7 @@ from typing import Any
 
 from greff import draws, pictures, tables
 from greff.outcome import Record, tests, trial
+from ledger import lines as ledger
 from race.machine import processor
 
 from lstm_research import local, store
@@ -52,9 +53,8 @@ def known(root: Path, lines: Path) -> dict[str, Record]:
     """Return the runs that are committed and those that the store holds, by the name of their folder."""
     kept = lines.read_text(encoding="utf-8").splitlines()[1:] if lines.is_file() else []
     found = {store.spec_hash(each["spec"]): each for each in map(json.loads, kept)}
-    for record in store.load_runs(root) if (root / "odyssey").is_dir() else []:
-        if record.study == "odyssey" and record.status in ("finished", "solved", "diverged"):
-            found.setdefault(store.spec_hash(record.spec), brief(record))
+    for name, record in ledger.ended(root, "odyssey"):
+        found.setdefault(name, brief(record))
     return found
 
 

@@ -31,7 +31,8 @@ from lstm_research.plain import decode, digest, encode, flatten, plain
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where it is there
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 WEIGHTS = "weights.safetensors"
-ENDED = ("finished", "solved", "diverged", "failed")
+DONE = ("finished", "solved", "diverged")  # and is not run again
+ENDED = (*DONE, "failed")
 RESULT_KEYS = (
     *("status", "steps", "solved_at", "diverged_at", "best_step", "metric", "goal", "chance"),
     *("metrics", "parameters", "recurrent_parameters", "step_ms", "compile_s", "train_s", "error"),
@@ -82,8 +83,8 @@ def status(path: str | Path) -> str:
 
 
 def done(root: str | Path, spec: Mapping) -> bool:
-    """Say whether a spec needs no run: it has ended, and not as "failed"."""
-    return status(find(root, spec)) in ("finished", "solved", "diverged")
+    """Say whether a spec needs no run: it has ended as one of `DONE`."""
+    return status(find(root, spec)) in DONE
 
 
 def failure(fault: BaseException | str, **known: Any) -> dict:
@@ -110,7 +111,7 @@ def open_run(
         folder.mkdir(parents=True, exist_ok=True)
         lock = take(folder)
     try:
-        if not force and status(folder) in ("finished", "solved", "diverged"):
+        if not force and status(folder) in DONE:
             raise RunDone(
                 f"{folder}: this run has ended as {status(folder)!r}; force=true runs it again."
             )

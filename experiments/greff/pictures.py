@@ -8,6 +8,7 @@ import numpy as np
 
 from greff.draws import RATE
 from greff.outcome import LEVEL, Group, Record, Trial, differs, groups, trial
+from lstm_research.figure import save, vega
 
 CEILING = 13.0  # nats; what lies above is drawn there, and counted
 BLUE, GREY, RED = "#4c78a8", "#c8c8c8", "#d62728"
@@ -18,22 +19,12 @@ def draw(records: Sequence[Record], shares: Mapping[str, float] | None, folder: 
     """Write the pictures into a folder; return them."""
     found, trials = groups(records), list(map(trial, records))
     made = {"odyssey_boxes": boxes(found), "odyssey_settings": settings(trials, shares)}
-    return [write(chart, folder / f"{name}.png") for name, chart in made.items()]
-
-
-def write(chart: Any, path: Path) -> Path:
-    """Write a chart as a PNG."""
-    import vl_convert  # pyright: ignore[reportMissingImports]
-
-    svg = vl_convert.vegalite_to_svg(chart.to_dict())
-    path.write_bytes(vl_convert.svg_to_png(svg, scale=1.3))
-    return path
+    return [save(chart, folder / f"{name}.png", 1.3) for name, chart in made.items()]
 
 
 def boxes(found: Sequence[Group]) -> Any:
     """Return the two panels of the paper: all trials, and the best tenth."""
-    import altair as alt  # pyright: ignore[reportMissingImports]
-
+    alt = vega()
     significant = {g.variant for g in found if g.all_welch is not None and g.all_welch.p < LEVEL}
     above = sum(value > CEILING for each in found for value in each.every)
     lost = sum(each.diverged for each in found)
@@ -56,8 +47,7 @@ def panel(
     values: Mapping[str, Sequence[float]], significant: set[str], title: tuple[str, str]
 ) -> Any:
     """Return box plots of a number of samples side by side."""
-    import altair as alt  # pyright: ignore[reportMissingImports]
-
+    alt = vega()
     rows, points = [], []
     for variant, sample in values.items():
         if not sample:
@@ -93,8 +83,7 @@ def panel(
 
 def settings(trials: Sequence[Trial], shares: Mapping[str, float] | None) -> Any:
     """Return the test loss over each setting, a point a trial, headed by the share it explains."""
-    import altair as alt  # pyright: ignore[reportMissingImports]
-
+    alt = vega()
     rows = [
         {
             "variant": "vanilla" if each.variant == "v" else "other variants",

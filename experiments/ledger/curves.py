@@ -1,10 +1,11 @@
 """Pictures of curves with bands: one a task, a colour a cell."""
 
-import importlib.util
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from lstm_research.figure import MissingPackage, converter, save, vega
 
 
 class Point(NamedTuple):
@@ -31,14 +32,16 @@ class Curve(NamedTuple):
 
 def draw(curves: Sequence[Curve], folder: Path) -> list[Path]:
     """Draw a PNG a task, and return them; none where altair or vl-convert is absent."""
-    if not all(importlib.util.find_spec(name) for name in ("altair", "vl_convert")):
+    try:
+        vega()
+        converter()
+    except MissingPackage:
         return []
-    folder.mkdir(parents=True, exist_ok=True)
     names, paths = list(dict.fromkeys(curve.cell for curve in curves)), []
     for task, group in itertools.groupby(curves, key=lambda curve: curve.task):
-        paths.append(folder / picture(task))
         chart = panel(list(group), names).configure_view(stroke=None)
-        chart.configure_legend(labelFontSize=12, title=None).save(str(paths[-1]))
+        chart = chart.configure_legend(labelFontSize=12, title=None)
+        paths.append(save(chart, folder / picture(task), 1.3))
     return paths
 
 
@@ -49,8 +52,7 @@ def picture(task: str) -> str:
 
 def panel(group: Sequence[Curve], names: Sequence[str]) -> Any:
     """Return the chart of one task: bands from the least to the most, means, chance, trained."""
-    import altair  # pyright: ignore[reportMissingImports]
-
+    altair = vega()
     first = group[0]
     values = [
         {"cell": curve.cell, "at": (point.low + point.high) / 2, **point._asdict()}

@@ -1,6 +1,6 @@
 """The runs of an experiment as lines of JSON: from the store, committed, and never run a second time."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ from lstm_research.config import RunSpec
 from lstm_research.plain import decode, encode
 
 Line = dict[str, Any]  # row, setting, spec, environment, result, processor and its load when kept
-ENDED = ("finished", "solved", "diverged")
 
 
 def key(spec: RunSpec) -> str:
@@ -41,9 +40,18 @@ def write(path: Path, lines: Iterable[Line]) -> None:
 def known(path: Path | None, root: Path, study: str) -> dict[str, Line]:
     """Return the runs of a file and those that ended in the store, by name; the file's come first."""
     found = {store.spec_hash(each["spec"]): each for each in (read(path) if path else [])}
-    for record in store.load_runs(root / study) if (root / study).is_dir() else []:
-        if record.status in ENDED:
-            fields = {name: getattr(record, name) for name in ("spec", "environment", "result")}
-            place = {"processor": processor(), "load": load()}
-            found.setdefault(store.spec_hash(record.spec), fields | place)
+    for name, record in ended(root, study):
+        found.setdefault(name, kept(record) | {"processor": processor(), "load": load()})
     return found
+
+
+def ended(root: Path, study: str) -> Iterator[tuple[str, store.Record]]:
+    """Return the runs of a study that are not run again, each with its name."""
+    for record in store.load_runs(root / study) if (root / study).is_dir() else []:
+        if record.status in store.DONE:
+            yield store.spec_hash(record.spec), record
+
+
+def kept(record: store.Record) -> Line:
+    """Return what every experiment keeps of a run."""
+    return {name: getattr(record, name) for name in ("spec", "environment", "result")}
