@@ -1,6 +1,7 @@
 """The page on disk: as a whole, again when the store changes, and what a mistake is told."""
 
 import os
+import sys
 
 import pytest
 from studied import run, spec, study
@@ -49,7 +50,7 @@ def test_a_mistake_is_one_line_and_no_file(wanted, tmp_path, capsys, monkeypatch
     assert cli.main(["report", str(wanted.root), "--every", "0"]) == 2
     assert cli.main(["report", str(tmp_path / "none"), "--out", str(out)]) == 1
     assert "no such folder" in capsys.readouterr().err
-    monkeypatch.setattr("lstm_research.commands.report.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "altair", None)
     assert cli.main(["report", str(wanted.root), "--out", str(out)]) == 1
     assert "pip install 'lstm-research[report]'" in capsys.readouterr().err
     assert not out.exists()

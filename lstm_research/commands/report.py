@@ -2,12 +2,10 @@
 
 import argparse
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
+from lstm_research import figure
 from lstm_research.commands import FAILED, MISTAKE
-
-INSTALL = "the report draws with altair and vl-convert: pip install 'lstm-research[report]'"
 
 
 def main(arguments: list[str]) -> int:
@@ -24,12 +22,15 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--every", type=float, default=10, help="seconds between two looks")
     options = parser.parse_args(arguments)
-    if any(find_spec(name) is None for name in ("altair", "vl_convert")):
-        print(INSTALL, file=sys.stderr)
-        return FAILED
     if not options.every > 0:
         print(f"--every: {options.every:g} must be more than 0 seconds", file=sys.stderr)
         return MISTAKE
+    try:
+        figure.vega()
+        figure.converter()
+    except figure.MissingPackage as error:
+        print(error, file=sys.stderr)
+        return FAILED
     from lstm_research.report.write import Wanted, Written, watch, write  # a second to import
 
     wanted = Wanted(Path(options.runs), Path(options.out), options.study, options.baseline)
