@@ -67,6 +67,7 @@ def given(task: Task) -> str:
         "cross_entropy": f"a class of {task.outputs}",
         "bernoulli": f"{task.outputs} yes or no",
         "squared_error": many,
+        "quantile": f"{task.outputs} quantiles",
     }
     return f"{kinds[task.loss]}, {when}"
 

@@ -7,8 +7,9 @@ from rich.console import Console
 
 from lstm_research import catalogue
 from lstm_research.face import task
-from lstm_research.task_listing import criterion, drawing, entry
+from lstm_research.task_listing import criterion, drawing, entry, given
 from lstm_research.tasks.data import DataError
+from lstm_research.tasks.forecasting import Forecasting
 from lstm_research.tasks.task import Success
 
 
@@ -24,6 +25,10 @@ def test_tokens_and_classes_are_counted():
     each = entry("temporal_order_6a")
     assert each.inputs == "a token of 8" and each.outputs == "a class of 4, at the end"
     assert entry("copying").outputs == "a class of 9, at each step"
+
+
+def test_quantiles_are_counted():
+    assert given(Forecasting(quantiles=3).build()) == "3 quantiles, at each step"
 
 
 def test_a_task_without_its_data_is_listed_with_the_reason(monkeypatch):
