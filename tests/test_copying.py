@@ -6,6 +6,7 @@ from math import log
 import jax
 import numpy as np
 import pytest
+from judged import score
 
 from lstm_research.evaluate import metrics
 from lstm_research.tasks.copying import Copying
@@ -20,11 +21,6 @@ def draw(form: str) -> tuple[Copying, Batch]:
     spec = Copying(form=form, delay=3, symbols=2)
     batch = jax.jit(spec.build().draw, static_argnums=2)(None, jax.random.key(1), MANY)
     return spec, jax.tree.map(np.asarray, batch)
-
-
-def score(spec: Copying, outputs: np.ndarray, batch: Batch) -> dict[str, float]:
-    found = jax.jit(partial(metrics, spec.build()))(np.float32(outputs), batch)
-    return {name: float(total / weight) for name, (total, weight) in found.items()}
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -1,12 +1,12 @@
 """Parity: one bit of memory solves it, none gets the coin's share."""
 
-from functools import cache, partial
+from functools import cache
 
 import jax
 import numpy as np
 import pytest
+from judged import score
 
-from lstm_research.evaluate import metrics
 from lstm_research.tasks.parity import Parity
 from lstm_research.tasks.task import Batch
 
@@ -24,11 +24,6 @@ FORMS = [
 @cache
 def held_out(spec: Parity, split: str = "test") -> Batch:
     return jax.tree.map(np.asarray, spec.build().held_out(None, split)[0])
-
-
-def score(spec: Parity, outputs: np.ndarray, batch: Batch) -> dict[str, float]:
-    found = jax.jit(partial(metrics, spec.build()))(np.float32(outputs), batch)
-    return {name: float(total / weight) for name, (total, weight) in found.items()}
 
 
 def ends(batch: Batch) -> np.ndarray:

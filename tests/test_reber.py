@@ -1,15 +1,15 @@
 """The embedded Reber grammar, against an automaton written from its picture, edge by edge."""
 
 from collections import Counter
-from functools import cache, partial
+from functools import cache
 from itertools import permutations
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from judged import score
 
-from lstm_research.evaluate import metrics
 from lstm_research.tasks import grammar
 from lstm_research.tasks.reber import Reber
 from lstm_research.tasks.task import Batch
@@ -58,11 +58,6 @@ def texts(batch: Batch) -> list[str]:
     whole = np.concatenate([batch.inputs[:, :1], batch.targets], axis=1)
     letters = np.array(list(grammar.SYMBOLS))[whole]
     return ["".join(row[: end + 1]) for row, end in zip(letters, batch.lengths, strict=True)]
-
-
-def score(spec: Reber, outputs: np.ndarray, batch: Batch) -> dict[str, float]:
-    found = jax.jit(partial(metrics, spec.build()))(np.float32(outputs), batch)
-    return {name: float(total / weight) for name, (total, weight) in found.items()}
 
 
 def test_every_string_is_legal_and_ends():

@@ -1,12 +1,12 @@
 """Selective memory: a list that skips the noise recites every symbol, at every lag."""
 
-from functools import cache, partial
+from functools import cache
 
 import jax
 import numpy as np
 import pytest
+from judged import score
 
-from lstm_research.evaluate import metrics
 from lstm_research.tasks.selective import Selective
 from lstm_research.tasks.task import Batch
 
@@ -18,11 +18,6 @@ FORMS = ("denoise", "mamba")
 def drawn(form: str) -> tuple[Selective, Batch]:
     spec = Selective(form=form, slots=7, symbols=3, alphabet=4, held_out=MANY)
     return spec, jax.tree.map(np.asarray, spec.build().held_out(None, "test")[0])
-
-
-def score(spec: Selective, outputs: np.ndarray, batch: Batch) -> dict[str, float]:
-    found = jax.jit(partial(metrics, spec.build()))(np.float32(outputs), batch)
-    return {name: float(total / weight) for name, (total, weight) in found.items()}
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -1,12 +1,12 @@
 """Temporal order: the order of X and Y decides, their places and the distractors do not."""
 
-from functools import cache, partial
+from functools import cache
 
 import jax
 import numpy as np
 import pytest
+from judged import score
 
-from lstm_research.evaluate import metrics
 from lstm_research.tasks.task import Batch
 from lstm_research.tasks.temporal_order import TemporalOrder
 
@@ -19,11 +19,6 @@ def draw(symbols: int) -> tuple[TemporalOrder, Batch]:
     spec = TemporalOrder(symbols=symbols)
     batch = jax.jit(spec.build().draw, static_argnums=2)(None, jax.random.key(1), MANY)
     return spec, jax.tree.map(np.asarray, batch)
-
-
-def score(spec: TemporalOrder, outputs: np.ndarray, batch: Batch) -> dict[str, float]:
-    found = jax.jit(partial(metrics, spec.build()))(np.float32(outputs), batch)
-    return {name: float(total / weight) for name, (total, weight) in found.items()}
 
 
 @pytest.mark.parametrize("symbols", [2, 3])
