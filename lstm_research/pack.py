@@ -27,7 +27,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from lstm_research import shards
 from lstm_research.axes import Array, Tree
 from lstm_research.evaluate import carrying, evaluate
-from lstm_research.program import Program, State, held_out
+from lstm_research.program import Program, State, held_out, pieces
 
 RUNS, ALL = PartitionSpec("runs"), PartitionSpec()
 A_CORE = 8  # runs that a core takes in one call
@@ -125,7 +125,8 @@ class Pack:
 
         def each(model: tuple[Tree, Tree], given: tuple[Array, Tree], batch: Tree) -> tuple:
             due, carry = given
-            found = lambda: self.program.measured(*model, batch, carry)
+            parts = pieces(batch.inputs.shape[0], self.program.budget.batch) if self.serial else 1
+            found = lambda: self.program.measured(*model, batch, carry, parts)
             none = jax.tree.map(
                 lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(found)
             )

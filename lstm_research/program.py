@@ -213,10 +213,21 @@ class Program:
 
         return lax.fori_loop(0, count, body, (state, blank, blank))
 
-    def measured(self, params: Tree, rest: Tree, batch: Batch, carry: Tree) -> tuple[dict, Tree]:
-        """Return the metrics of a batch as (sum, weight), and the carry after it."""
-        given = self.own[1]
-        outputs, _, carry = self.applied(params, rest, batch, None, given, carry)
+    def measured(
+        self, params: Tree, rest: Tree, batch: Batch, carry: Tree, pieces: int = 1
+    ) -> tuple[dict, Tree]:
+        """Return the metrics of a batch as (sum, weight), and the carry after it.
+
+        pieces: its rows go through the network in so many parts, which changes no output; a part that
+        stays in a processor's cache takes a third of the time. Rows that carry on are never parted.
+        """
+        one = lambda part, carry=None: self.applied(params, rest, part, None, self.own[1], carry)
+        if pieces == 1 or carry is not None:
+            outputs, _, carry = one(batch, carry)
+        else:
+            parted = jax.tree.map(lambda leaf: leaf.reshape(pieces, -1, *leaf.shape[1:]), batch)
+            outputs = lax.map(lambda part: one(part)[0], parted)
+            outputs = outputs.reshape(-1, *outputs.shape[2:])
         return metrics(self.task, outputs, batch), carry
 
     @cached_property
@@ -233,6 +244,12 @@ class Program:
         batches = held_out(self.task, split)
         measure = partial(self.measure, params, rest)
         return evaluate(carrying(measure, self.carry(batches[0].inputs.shape[0])), batches)
+
+
+def pieces(rows: int, most: int) -> int:
+    """Return into how many equal parts rows fall of at most `most`; 1 where parts would be tiny."""
+    fits = max(part for part in range(1, min(rows, most) + 1) if rows % part == 0)
+    return rows // fits if 4 * fits >= most else 1
 
 
 def unused(leaf: jax.ShapeDtypeStruct) -> Array:

@@ -11,8 +11,9 @@ import pytest
 from lstm_research.gated import GateSpec
 from lstm_research.network import NetworkSpec
 from lstm_research.optimizer import OptimizerSpec
-from lstm_research.program import Budget, Program
+from lstm_research.program import Budget, Program, pieces
 from lstm_research.tasks.adding import Adding
+from lstm_research.tasks.parity import Parity
 from lstm_research.tasks.task import Success
 from lstm_research.train import fit, one
 
@@ -52,6 +53,27 @@ def test_seeds_share_one_compilation(shared):
     advance = one(shared).advance
     fit(shared, 0), fit(shared, 1)
     assert one(shared).advance is advance
+
+
+def test_a_split_that_goes_through_in_parts_has_the_metrics_of_the_whole():
+    task = Parity(length=7, variable=True, held_out=24).build()
+    made = program(task)
+    (batch,), state = task.held_out(task.data, "test"), made.begin(0)
+    measure = lambda parts: made.measured(state.params, state.rest, batch, None, parts)[0]
+    whole, parted = measure(1), measure(6)
+    assert whole.keys() == parted.keys() and len(whole) > 3
+    for name, (total, weight) in whole.items():
+        assert parted[name][1] == weight and float(parted[name][0]) == pytest.approx(
+            float(total), rel=1e-6
+        ), name
+
+
+@pytest.mark.parametrize(
+    ("rows", "most", "parts"),
+    [(1000, 32, 40), (1000, 1000, 1), (20, 64, 1), (997, 32, 1), (64, 8, 8)],
+)
+def test_parts_are_equal_and_none_is_tiny(rows, most, parts):
+    assert pieces(rows, most) == parts and rows % parts == 0
 
 
 def test_evaluations_come_at_their_steps_and_at_the_end(shared):
