@@ -104,7 +104,7 @@ def test_the_papers_conclusions_are_held_to_the_numbers():
 
 
 def test_a_page_renders_from_its_lines(tmp_path, monkeypatch):
-    monkeypatch.setattr(odyssey, "importance", lambda records: SHARES)
+    monkeypatch.setattr(odyssey, "importance", lambda records, most=0: SHARES)
     monkeypatch.setattr(odyssey.pictures, "draw", lambda *given: [])
     made = [*records({"v": 0.0, "np": 0.1}, count=4), record("np", 4, None)]
     odyssey.save(made, tmp_path)
@@ -118,7 +118,12 @@ def test_a_page_renders_from_its_lines(tmp_path, monkeypatch):
 def test_a_page_of_few_runs_has_no_variance_and_no_crash(tmp_path):
     page = tables.render(
         [record("v", 0, None), record("fgr", 0, 9.0)],
-        {"importance": None, "took_s": 60.0, "machine": {"processor": "a processor", "cores": 2}},
+        {
+            "importance": None,
+            "capped": None,
+            "took_s": 60.0,
+            "machine": {"processor": "a processor", "cores": 2},
+        },
         "title",
         "text",
     )

@@ -14,6 +14,7 @@ from lstm_research.stats import Interval, Welch, bootstrap_interval, mean_interv
 
 Record = dict[str, Any]  # spec, environment and result of one run
 SHARE = 0.1
+CEILING = 13.0  # nats; what lies above is drawn there, and counted
 LEVEL = 0.05  # of significance, as in the paper
 
 

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from greff.draws import RATE
-from greff.outcome import LEVEL, Group, Record, Trial, differs, groups, trial
+from greff.outcome import CEILING, LEVEL, Group, Record, Trial, differs, groups, trial
 from lstm_research.figure import save, vega
 
-CEILING = 13.0  # nats; what lies above is drawn there, and counted
 BLUE, GREY, RED = "#4c78a8", "#c8c8c8", "#d62728"
 LEFT = {"anchor": "start", "fontSize": 13, "subtitleFontSize": 11, "subtitleColor": "#555"}
 
