@@ -12,10 +12,10 @@ that variants share) are the same for every variant. Ranges: hidden size 20, 43,
 log-uniform from 6e-5 to 0.6 (the paper's 1e-6 to 1e-2 times the 60 frames of a mean chorale, for our
 gradient is a mean over frames); 1 - momentum log-uniform from 0.01 to 1; deviation of the noise on the
 inputs uniform from 0 to 1. Nesterov's momentum, no clipping, weights from N(0, 0.1²), no forget bias, as
-in the paper; batches of 4 windows of at most 64 frames where the paper takes whole chorales one at a time; at most 30
-epochs, stop after 5 without a better validation (there 150 and 15): twenty times fewer updates, with which
-the lowest rates are far from trained. Number: test negative log-likelihood
-in nats a frame at the best validation. The paper has 200 trials a variant, and its best tenth 20.
+in the paper; batches of 4 windows of at most 64 frames where the paper takes whole chorales one at a
+time; at most 30 epochs, stop after 5 without a better validation (there 150 and 15): twenty times fewer
+updates, with which the lowest rates are far from trained. Number: test negative log-likelihood in nats
+a frame at the best validation. The paper has 200 trials a variant, and its best tenth 20.
 """
 
 import argparse

@@ -24,7 +24,7 @@ def explain(spec: RunSpec) -> list[str]:
     many, devices = split(made, jax.devices())
     cell, hidden = signature(spec).cell.build(), spec.network.hidden
     loop = fused.chosen(cell, spec.network.engine, hidden, spec.budget.batch // many)
-    engine = next(name for name, each in fused.ENGINES.items() if each is loop)
+    engine = next(name for name, each in fused.engines().items() if each is loop)
     asked = "" if spec.network.engine == "auto" else " (asked for)"
     batch, steps = made.drawn.inputs.shape[:2]
     layers = jax.tree.leaves(made.state.params["layers"])

@@ -17,13 +17,14 @@ times the compile time. With barriers in the cell (`activation.once`) it would b
 
 import math
 from functools import partial
+from types import ModuleType
 from typing import NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lstm_research import fused_columns, fused_gpu, newton, parallel
+from lstm_research import fused_columns, newton, parallel
 from lstm_research.axes import Array, Hiddens, Lengths, Resets, Seed, Steps, Tree
 from lstm_research.cell import Cell, Pre, Weights, driven, given, sizes, step
 from lstm_research.cotangents import (
@@ -88,9 +89,9 @@ def chosen(cell: Cell, engine: Engine, hidden: int, batch: int = 0) -> Unroll:
             return parallel.loop
         if jax.default_backend() == "cpu":
             return fused_columns.loop if fused_columns.suits(cell, hidden, batch) else loop
-        return fused_gpu.loop if fused_gpu.suits(cell, hidden) else loop
-    if engine not in ENGINES:
-        raise ValueError(f"engine={engine!r} is not one of auto, {', '.join(sorted(ENGINES))}")
+        return kernels().loop if kernels().suits(cell, hidden) else loop
+    if engine not in (known := get_args(Engine)):
+        raise ValueError(f"engine={engine!r} is not one of {', '.join(known)}")
     if engine == "parallel" and cell.linear is None:
         raise ValueError(
             "engine='parallel' needs a recurrence that is linear in its state; this one is not"
@@ -99,11 +100,23 @@ def chosen(cell: Cell, engine: Engine, hidden: int, batch: int = 0) -> Unroll:
         raise ValueError(
             "engine='newton' needs units that no recurrent matrix joins; this cell has one"
         )
-    if engine == "pallas" and (reason := fused_gpu.refusal(cell, hidden)):
+    if engine == "pallas" and (reason := kernels().refusal(cell, hidden)):
         raise ValueError(f"engine='pallas' cannot hold this cell in a kernel: {reason}")
     if engine == "columns" and (reason := fused_columns.unserved(cell)):
         raise ValueError(f"engine='columns' cannot run this cell: {reason}")
-    return ENGINES[engine]
+    return kernels().loop if engine == "pallas" else ENGINES[engine]
+
+
+def engines() -> dict[str, Unroll]:
+    """Return the loop of each engine by its name."""
+    return ENGINES | {"pallas": kernels().loop}
+
+
+def kernels() -> ModuleType:
+    """Return `fused_gpu`: it needs Pallas, which takes half a second to import and no CPU needs."""
+    from lstm_research import fused_gpu
+
+    return fused_gpu
 
 
 UNROLL = {"gpu": 4}  # steps in one trip of the loop, by backend; elsewhere 1
@@ -208,11 +221,10 @@ def backward(
 
 recurrence.defvjp(forward, backward)
 
-ENGINES: dict[str, Unroll] = {
+ENGINES: dict[str, Unroll] = {  # those that a CPU may need
     "scan": scan,
     "fused": loop,
     "parallel": parallel.loop,
     "newton": newton.loop,
-    "pallas": fused_gpu.loop,
     "columns": fused_columns.loop,
 }

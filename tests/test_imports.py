@@ -118,6 +118,7 @@ import lstm_research as lr
 import lstm_research.train, lstm_research.fused, lstm_research.network, lstm_research.cells
 cell = lr.cell("greff/v")
 assert lr.unroll and lr.Recurrent and lr.NnxCell
+assert "jax.experimental.pallas" not in sys.modules, "half a second that only a GPU needs"
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=120)
 

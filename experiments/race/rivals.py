@@ -15,7 +15,7 @@ from jax import lax
 import lstm_research as lr
 from lstm_research.axes import Array, Tree
 from lstm_research.cell import Weights, sizes
-from lstm_research.fused import ENGINES
+from lstm_research.fused import engines
 from lstm_research.interop.blocks import LSTM, blocks, fused
 
 Apply = Callable[[Tree, Array], Array]
@@ -165,7 +165,7 @@ def weights(name: str, features: int, hidden: int) -> Weights:
 
 
 RIVALS: dict[str, Rival] = {
-    **{f"ours, {engine}": Rival("jax", ours(engine)) for engine in ("auto", *ENGINES)},
+    **{f"ours, {engine}": Rival("jax", ours(engine)) for engine in ("auto", *engines())},
     "flax nnx.RNN, OptimizedLSTMCell": Rival("flax", flax_nnx(True)),
     "flax nnx.RNN, LSTMCell": Rival("flax", flax_nnx(False)),
     "flax linen.RNN": Rival("flax", flax_linen),

@@ -47,9 +47,9 @@ def timed(call: Call, count: int) -> dict[str, float]:
 def facts() -> dict[str, Any]:
     """Return where this runs: commit, device, versions, our engines."""
     from lstm_research.environment import environment
-    from lstm_research.fused import ENGINES
+    from lstm_research.fused import engines
 
-    found: dict[str, Any] = environment() | {"engines": sorted(ENGINES)}
+    found: dict[str, Any] = environment() | {"engines": sorted(engines())}
     for name in VERSIONS:
         try:
             found["versions"][name] = metadata.version(name)
