@@ -98,6 +98,8 @@ def fits(spec: RunSpec) -> None:
         cell = wrapped(spec.cell, spec.wrap).build()
     except ValueError as error:
         raise ConfigError(f"wrap.{error}") from None
+    if spec.network.engine == "auto":
+        return  # it serves every cell, and to ask JAX for its devices would forbid to fork a worker
     try:
         cell = cell._replace(precision=spec.network.precision)
         chosen(cell, spec.network.engine, spec.network.hidden)

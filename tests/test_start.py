@@ -75,5 +75,16 @@ assert len(jax.devices()) == 3
 """
 
 
+COMPOSED = """
+from lstm_research import start, sweep
+sweep.specs(["cell=lstm,gru", "task=adding", "wrap=zoneout", "seed=range(2)"], sweep=True)
+assert not start.begun()
+"""
+
+
+def test_composing_a_sweep_starts_no_device_so_that_its_worker_may_be_forked():
+    subprocess.run([sys.executable, "-W", "error", "-c", COMPOSED], check=True, timeout=120)
+
+
 def test_cores_become_devices_before_jax_starts_and_not_after():
     subprocess.run([sys.executable, "-W", "error", "-c", CORES], check=True, timeout=120)
