@@ -41,7 +41,7 @@ def test_the_plan_in_words():
     found = groups(2, "rows")
     lines = told(found, jobs=9, before=3, cores=2)
     seconds = (3 * COMPILE + 6 * 4 * 1.0) / 2
-    assert lines[0] == f"9 jobs, 3 there already: 6 runs in 3 programs, at most {seconds:.0f} s"
+    assert lines[0] == f"9 jobs, 3 there already: 6 runs in 3 programs, about {seconds:.0f} s"
     assert len(lines) == 4 and "2 runs of gated" in lines[1]
 
 
