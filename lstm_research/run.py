@@ -92,11 +92,12 @@ def finished(
     if result.params is None:
         return result, None
     model = network(spec, made, result.params, result.rest)
+    params, rest = nnx.split(model, nnx.Param, nnx.RngState, ...)[1::2]
+    result = dataclasses.replace(result, params=params, rest=rest)
     if not shared:
         return result, model
-    params, rest = nnx.split(model, nnx.Param, nnx.RngState, ...)[1::2]
     counts = {"parameters": parameters(model), "recurrent_parameters": parameters(model.layers)}
-    return dataclasses.replace(result, params=params, rest=rest, step_ms=None, **counts), model
+    return dataclasses.replace(result, step_ms=None, **counts), model
 
 
 def found(spec: RunSpec, root: Path) -> Outcome | None:

@@ -9,6 +9,7 @@ from flax import nnx
 
 from lstm_research.axes import Tree
 from lstm_research.config import RunSpec
+from lstm_research.dosed import Dosed, dosable
 from lstm_research.gated import GateSpec, Switches
 from lstm_research.network import Network, NetworkSpec
 from lstm_research.nnx_cell import hold
@@ -16,7 +17,7 @@ from lstm_research.optimizer import OptimizerSpec
 from lstm_research.program import Budget, Member, Program, dynamic
 from lstm_research.superset import Superset, common, narrowed
 from lstm_research.tasks.task import Task
-from lstm_research.wrappers import wrapped
+from lstm_research.wrappers import WrapSpec, shares, wrapped
 
 STARTS = ("kernel", "recurrent", "bias", "forget_bias", "chrono", "uniform_gates")
 ANY = 0.5  # stands for a number that is data: of use to every check of a spec
@@ -38,7 +39,19 @@ def signature(spec: RunSpec) -> Signature:
     dropout = {"dropout": ANY} if "dropout" in given else {}
     rule = dataclasses.replace(spec.optimizer, **dict.fromkeys(given.keys() - {"dropout"}, ANY))
     network = dataclasses.replace(spec.network, **dropout)
-    return Signature(wrapped(bare(spec.cell), spec.wrap), network, spec.task, rule, spec.budget)
+    cell = dressed(bare(spec.cell), spec.wrap, ANY)
+    return Signature(cell, network, spec.task, rule, spec.budget)
+
+
+def dressed(cell: Any, wrap: WrapSpec | None, every: float | None = None) -> Any:
+    """Return a cell inside its wrappers, the shares of their noise data where they can be.
+
+    every: stands for each share that is on; None: they are what they are.
+    """
+    if wrap is None or not dosable(cell, wrap):
+        return wrapped(cell, wrap)
+    given = shares(wrap) if every is None else dict.fromkeys(shares(wrap), every)
+    return Dosed(cell, dataclasses.replace(wrap, **given))
 
 
 def bare(cell: Any) -> Any:
@@ -73,7 +86,7 @@ def unites(spec: RunSpec) -> Signature | None:
 
 def member(spec: RunSpec, over: Switches | None = None) -> Member:
     """Return what a run brings to its program; over: that of the superset that it is a row of."""
-    cell = wrapped(spec.cell, spec.wrap) if over is None else Superset(spec.cell, over)
+    cell = dressed(spec.cell, spec.wrap) if over is None else Superset(spec.cell, over)
     return Member(spec.seed, cell, dynamic(spec.network, spec.optimizer))
 
 
@@ -84,6 +97,9 @@ def network(spec: RunSpec, made: Program, params: Tree, rest: Tree) -> Network:
         if isinstance(layer.spec, Superset):
             weights = nnx.as_pure(layer.weights)
             layer.weights = hold(narrowed(spec.cell, layer.spec.over, weights))
+        elif isinstance(layer.spec, Dosed):
+            weights = nnx.as_pure(layer.weights)
+            layer.weights = hold(weights._replace(row=weights.row.inner))
         layer.spec = cell
     model.cell, model.settings, model.dropout.rate = cell, spec.network, spec.network.dropout
     return model

@@ -18,7 +18,7 @@ ORDER = (
     "cells.multiplicative", "cells.lru", "cells.mingru", "cells.mlstm", "cells.qrnn", "cells.rglru",
     "cells.sru", "cells", "wrappers.front", "wrappers.variational", "wrappers.candidate",
     "wrappers.layer_norm", "wrappers.layer_norm_carried", "wrappers.batch_norm",
-    "wrappers.weight_drop", "wrappers.zoneout", "wrappers", "pieces", "shards", "unroll", "parallel",
+    "wrappers.weight_drop", "wrappers.zoneout", "wrappers", "dosed", "pieces", "shards", "unroll", "parallel",
     "newton", "cotangents", "blockwise", "blocked", "padding", "kernel", "kernel_step",
     "fused_gpu", "columns", "fused_columns", "fused", "stream", "catalogue", "nnx_cell", "nnx_layer",
     "network", "interop",

@@ -1,12 +1,14 @@
 """Noise and norms around a cell: functions from cells to cells, and the spec that names them."""
 
 import dataclasses
+from collections.abc import Mapping
 from functools import cache, partial
 from typing import Any, Literal
 
 from lstm_research.cell import Cell
 from lstm_research.wrappers.batch_norm import batch_norm, observed
 from lstm_research.wrappers.candidate import candidate_dropout
+from lstm_research.wrappers.front import Share
 from lstm_research.wrappers.layer_norm import layer_norm
 from lstm_research.wrappers.layer_norm_carried import layer_norm_carried
 from lstm_research.wrappers.variational import variational_h, variational_x
@@ -56,12 +58,10 @@ class Wrapped:
         """Return the cell; raise ValueError where a wrapper cannot hold it."""
         cell, wrap = self.cell.build(), self.wrap
         if wrap.norm == "batch":
-            made = noisy(batch_norm(cell, wrap.statistics_steps), wrap)
-            spy = noisy(batch_norm(cell, wrap.statistics_steps, spy=True), wrap)
+            spy = noisy(batch_norm(cell, wrap.statistics_steps, spy=True), shares(wrap))
+            made = noisy(normed(cell, wrap), shares(wrap))
             return made._replace(observe=partial(observed, spy))  # under the noise of the call
-        if wrap.norm != "none":
-            cell = {"layer": layer_norm, "layer_carried": layer_norm_carried}[wrap.norm](cell)
-        return noisy(cell, wrap)
+        return noisy(normed(cell, wrap), shares(wrap))
 
 
 def wrapped(cell: Any, wrap: WrapSpec | None) -> Any:
@@ -69,16 +69,28 @@ def wrapped(cell: Any, wrap: WrapSpec | None) -> Any:
     return cell if wrap is None else Wrapped(cell, wrap)
 
 
-def noisy(cell: Cell, wrap: WrapSpec) -> Cell:
-    """Return a cell inside the wrappers that add noise."""
-    if wrap.candidate_dropout:
-        cell = candidate_dropout(cell, wrap.candidate_dropout)
-    if wrap.variational_h:
-        cell = variational_h(cell, wrap.variational_h)
-    if wrap.variational_x:
-        cell = variational_x(cell, wrap.variational_x)
-    if wrap.weight_drop:
-        cell = weight_drop(cell, wrap.weight_drop)
-    if wrap.zoneout_c or wrap.zoneout_h:
-        cell = zoneout(cell, wrap.zoneout_c, wrap.zoneout_h)
-    return cell
+def shares(wrap: WrapSpec) -> dict[str, float]:
+    """Return the share of each noise that is on."""
+    return {name: share for name in SHARES if (share := getattr(wrap, name))}
+
+
+def normed(cell: Cell, wrap: WrapSpec) -> Cell:
+    """Return a cell inside its norm."""
+    if wrap.norm == "batch":
+        return batch_norm(cell, wrap.statistics_steps)
+    norms = {"layer": layer_norm, "layer_carried": layer_norm_carried}
+    return cell if wrap.norm == "none" else norms[wrap.norm](cell)
+
+
+def noisy(cell: Cell, on: Mapping[str, Share]) -> Cell:
+    """Return a cell inside the wrappers that add noise; on: the share of each, a number or data."""
+    if "candidate_dropout" in on:
+        cell = candidate_dropout(cell, on["candidate_dropout"])
+    if "variational_h" in on:
+        cell = variational_h(cell, on["variational_h"])
+    if "variational_x" in on:
+        cell = variational_x(cell, on["variational_x"])
+    if "weight_drop" in on:
+        cell = weight_drop(cell, on["weight_drop"])
+    zoned = {name: on[f"zoneout_{name}"] for name in ("c", "h") if f"zoneout_{name}" in on}
+    return zoneout(cell, zoned) if zoned else cell

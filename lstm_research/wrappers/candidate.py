@@ -6,11 +6,11 @@ from typing import Any
 from lstm_research import initial
 from lstm_research.axes import Array, Seed, Tree
 from lstm_research.cell import Cell, Pre, Weights, sizes
-from lstm_research.wrappers.front import front
+from lstm_research.wrappers.front import Share, front
 from lstm_research.wrappers.variational import mask
 
 
-def candidate_dropout(cell: Cell, share: float) -> Cell:
+def candidate_dropout(cell: Cell, share: Share) -> Cell:
     """Return a cell whose candidate passes a fresh mask at every step.
 
     ::
@@ -28,7 +28,7 @@ def candidate_dropout(cell: Cell, share: float) -> Cell:
     return front(cell, partial(draw, share), update=update)
 
 
-def draw(share: float, cell: Cell, weights: Weights, x: Array, key: Seed) -> Array:
+def draw(share: Share, cell: Cell, weights: Weights, x: Array, key: Seed) -> Array:
     """Return a mask a step."""
     shape = (*x.shape[:-1], sizes(cell, weights)[1])
     return mask(initial.fold(key, "candidate_dropout"), share, shape, x)

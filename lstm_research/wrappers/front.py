@@ -19,6 +19,7 @@ from lstm_research.cell import Cell, Parts, Pre, Read, Stage, Weights, driven, s
 from lstm_research.masks import Masks
 
 WIDTH = 5040  # units of a cell that is only asked for its shapes: a multiple of any number of heads
+Share = float | Array  # of the units that a noise hits; data where runs differ in it
 Draw = Callable[[Cell, Weights, Array, Seed], Array]  # (cell, weights, x, key) -> time *batch _
 Update = Callable[..., Tree]  # (cell, masks, weights, z, carry, **inside) -> carry
 Look = Callable[[Tree, Array], Tree]  # (carry, masks) -> the carry that the products read

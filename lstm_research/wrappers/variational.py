@@ -10,15 +10,15 @@ from lstm_research import initial
 from lstm_research.axes import Array, Seed, Tree
 from lstm_research.cell import Cell, Weights, sizes
 from lstm_research.masks import Masks
-from lstm_research.wrappers.front import front, shapes
+from lstm_research.wrappers.front import Share, front, shapes
 
 
-def mask(key: Seed, share: float, shape: tuple[int, ...], like: Array) -> Array:
+def mask(key: Seed, share: Share, shape: tuple[int, ...], like: Array) -> Array:
     """Return 0 with chance `share`, else 1 / (1 - share)."""
     return jax.random.bernoulli(key, 1.0 - share, shape).astype(like.dtype) / (1.0 - share)
 
 
-def variational_x(cell: Cell, share: float) -> Cell:
+def variational_x(cell: Cell, share: Share) -> Cell:
     """Return a cell that hears x under one mask a sequence, tied over gates and steps.
 
     ::
@@ -35,7 +35,7 @@ def variational_x(cell: Cell, share: float) -> Cell:
     )
 
 
-def heard(share: float, x: Array, key: Seed | None) -> Array:
+def heard(share: Share, x: Array, key: Seed | None) -> Array:
     """Return the inputs under the mask of a key."""
     if key is None:
         return x
@@ -43,21 +43,21 @@ def heard(share: float, x: Array, key: Seed | None) -> Array:
 
 
 def drive(
-    cell: Cell, share: float, weights: Weights, x: Array, masks: Masks, key: Seed | None
+    cell: Cell, share: Share, weights: Weights, x: Array, masks: Masks, key: Seed | None
 ) -> Tree:
     """Return zx of the masked inputs."""
     return cell.drive(weights, heard(share, x, key), masks, key)
 
 
 def observe(
-    cell: Cell, share: float, weights: Weights, x: Array, masks: Masks, key: Seed | None
+    cell: Cell, share: Share, weights: Weights, x: Array, masks: Masks, key: Seed | None
 ) -> Tree:
     """Return what the cell inside measures on the masked inputs."""
     assert cell.observe is not None
     return cell.observe(weights, heard(share, x, key), masks, key)
 
 
-def variational_h(cell: Cell, share: float) -> Cell:
+def variational_h(cell: Cell, share: Share) -> Cell:
     """Return a cell whose recurrent products read h under one mask a sequence, tied over gates.
 
     ::
@@ -75,7 +75,7 @@ def variational_h(cell: Cell, share: float) -> Cell:
     return front(cell, partial(draw, share), look=look)
 
 
-def draw(share: float, cell: Cell, weights: Weights, x: Array, key: Seed) -> Array:
+def draw(share: Share, cell: Cell, weights: Weights, x: Array, key: Seed) -> Array:
     """Return one mask a sequence, the same at each step."""
     wide = shapes(cell, sizes(cell, weights)[1])["h"]
     one = mask(initial.fold(key, "variational_h"), share, (*x.shape[1:-1], wide), x)

@@ -5,10 +5,11 @@ from functools import partial
 from lstm_research import initial
 from lstm_research.axes import Seed
 from lstm_research.cell import Cell, Weights
+from lstm_research.wrappers.front import Share
 from lstm_research.wrappers.variational import mask
 
 
-def weight_drop(cell: Cell, share: float) -> Cell:
+def weight_drop(cell: Cell, share: Share) -> Cell:
     """Return a cell that loses a share of the numbers in its recurrent matrices, once a call.
 
     ::
@@ -24,7 +25,7 @@ def weight_drop(cell: Cell, share: float) -> Cell:
     return cell._replace(ready=partial(ready, cell, share), noisy=True)
 
 
-def ready(cell: Cell, share: float, weights: Weights, key: Seed) -> Weights:
+def ready(cell: Cell, share: Share, weights: Weights, key: Seed) -> Weights:
     """Return the weights of one call."""
     weights = weights if cell.ready is None else cell.ready(weights, key)
     r = tuple(

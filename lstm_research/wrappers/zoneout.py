@@ -1,5 +1,6 @@
 """Zoneout: units that keep what they had, at random in training and by expectation in a test."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -9,10 +10,10 @@ import jax.numpy as jnp
 from lstm_research import initial
 from lstm_research.axes import Array, Seed, Tree
 from lstm_research.cell import Cell, Pre, Weights, sizes
-from lstm_research.wrappers.front import front, shapes
+from lstm_research.wrappers.front import Share, front, shapes
 
 
-def zoneout(cell: Cell, share_c: float, share_h: float) -> Cell:
+def zoneout(cell: Cell, wanted: Mapping[str, Share]) -> Cell:
     """Return a cell whose c and h keep the value of the step before, each unit with its own chance.
 
     ::
@@ -20,32 +21,27 @@ def zoneout(cell: Cell, share_c: float, share_h: float) -> Cell:
         s' = d s + (1 - d) s_new,    d ~ Bernoulli(share)  a step and unit     training
         s' = share s + (1 - share) s_new                                       test
 
-    s_new is the step of the bare cell from c and h: h_new = o tanh(c_new) sees c before it is zoned.
-    A cell that carries h alone zones out h alone. Raises ValueError for a carry without h, for a share
-    of c where more than c, h and the count of a batch norm is carried (what goes with a memory cannot
-    stay while it moves), and where no share is left. Source: Krueger et al. 2017 (arXiv:1606.01305),
-    as in the authors' code.
+    wanted: the share of c, of h, or of both. s_new is the step of the bare cell from c and h:
+    h_new = o tanh(c_new) sees c before it is zoned. A cell that carries h alone zones out h alone.
+    Raises ValueError for a carry without h, for a share of c where more than c, h and the count of a
+    batch norm is carried (what goes with a memory cannot stay while it moves), and where no share is
+    left. Source: Krueger et al. 2017 (arXiv:1606.01305), as in the authors' code.
     """
     there = shapes(cell)
+    told = " and ".join(f"zoneout_{name}={share}" for name, share in wanted.items())
     if "h" not in there:
         raise ValueError(
-            f"zoneout_h={share_h} and zoneout_c={share_c} act on c and h; "
-            f"this cell carries {', '.join(there) or 'neither'}"
+            f"{told}: zoneout acts on c and h; this cell carries {', '.join(there) or 'neither'}"
         )
-    if share_c and "c" in there and there.keys() - {"c", "h", "steps"}:
-        raise ValueError(
-            f"zoneout_c={share_c} needs a carry of c and h; this cell carries {', '.join(there)}"
-        )
-    wanted = {"c": share_c, "h": share_h}
-    shares = {name: wanted[name] for name in there if wanted.get(name)}
+    if "c" in wanted and "c" in there and there.keys() - {"c", "h", "steps"}:
+        raise ValueError(f"{told} needs a carry of c and h; this cell carries {', '.join(there)}")
+    shares = {name: wanted[name] for name in there if name in wanted}
     if not shares:
-        raise ValueError(
-            f"zoneout_c={share_c} needs a memory c; this cell carries {', '.join(there)}"
-        )
+        raise ValueError(f"{told} needs a memory c; this cell carries {', '.join(there)}")
     return front(cell, partial(draw, shares), update=partial(update, shares))
 
 
-def draw(shares: dict[str, float], cell: Cell, weights: Weights, x: Array, key: Seed) -> Array:
+def draw(shares: dict[str, Share], cell: Cell, weights: Weights, x: Array, key: Seed) -> Array:
     """Return 1 where a unit keeps its value: the masks of each state side by side."""
     wide = shapes(cell, sizes(cell, weights)[1])
     return jnp.concatenate(
@@ -60,7 +56,7 @@ def draw(shares: dict[str, float], cell: Cell, weights: Weights, x: Array, key: 
 
 
 def update(
-    shares: dict[str, float],
+    shares: dict[str, Share],
     cell: Cell,
     masks: Array | None,
     weights: Weights,
