@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from race.machine import processor
 
@@ -22,7 +23,6 @@ from lstm_research import sweep
 from lstm_research.commands.run import launch
 from lstm_research.environment import environment
 from lstm_research.local import Settings
-from lstm_research.report.write import Wanted, Written, write
 
 PAGE = Path(__file__).parent / "results" / "report_load.md"
 STUDY, TIMES = "load", 7
@@ -60,7 +60,7 @@ def opened(page: Path) -> list[tuple[float, float]]:
     return found
 
 
-def rendered(written: Written, took: float, times: list[tuple[float, float]], said: str) -> str:
+def rendered(written: Any, took: float, times: list[tuple[float, float]], said: str) -> str:
     """Return the figures as Markdown."""
     lines = [
         "# The report of 500 runs\n",
@@ -86,6 +86,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the store")
     root = parser.parse_args().runs
+    from lstm_research.report.write import Wanted, write  # needs the extra `report`
+
     launch(sweep.specs(WORDS, sweep=True), Settings(root), "none")
     begun = time.perf_counter()
     page = root / "load.html"

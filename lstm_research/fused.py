@@ -91,7 +91,7 @@ def chosen(cell: Cell, engine: Engine, hidden: int, batch: int = 0) -> Unroll:
             return fused_columns.loop if fused_columns.suits(cell, hidden, batch) else loop
         return kernels().loop if kernels().suits(cell, hidden) else loop
     if engine not in (known := get_args(Engine)):
-        raise ValueError(f"engine={engine!r} is not one of {', '.join(known)}")
+        raise ValueError(f"engine={engine!r} is not one of {', '.join(sorted(known))}")
     if engine == "parallel" and cell.linear is None:
         raise ValueError(
             "engine='parallel' needs a recurrence that is linear in its state; this one is not"

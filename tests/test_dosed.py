@@ -79,15 +79,15 @@ def test_shares_are_no_part_of_a_program_and_which_are_on_is():
 
 
 def test_a_sweep_of_shares_is_one_program_and_each_run_keeps_its_own():
-    specs = [zoned(zoneout_c=share, zoneout_h=share / 2) for share in (0.1, 0.5, 0.9)]
-    assert [group.which for group in plan(specs, 2)] == [(0, 1, 2)]
+    specs = [zoned(zoneout_c=share, zoneout_h=share / 2) for share in (0.1, 0.9)]
+    assert [group.which for group in plan(specs, 2)] == [(0, 1)]
     packed = fit_many(specs)
     alone = [fit(spec) for spec in specs]
     for one, other in zip(packed, alone, strict=True):
         assert one.metrics["test"]["mse"] == pytest.approx(other.metrics["test"]["mse"], rel=1e-6)
         agree(one.params, other.params)
     scores = [one.metrics["test"]["mse"] for one in packed]
-    assert len(set(scores)) == 3
+    assert len(set(scores)) == 2
 
 
 def test_the_network_of_a_run_is_that_of_its_spec():

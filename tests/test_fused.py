@@ -183,7 +183,8 @@ def test_fused_equals_scan_in_float32(name):
     agree(gradients(SPECS[name])(*data), gradients(SPECS[name], "scan")(*data))
 
 
-@pytest.mark.parametrize("steps", [pytest.param(3, marks=pytest.mark.slow), 5])
+@pytest.mark.slow  # no CPU takes several
+@pytest.mark.parametrize("steps", [3, 5])
 def test_several_steps_in_a_trip_of_the_loop_are_the_same_steps(float64, monkeypatch, steps):
     """A GPU takes four; the last trip may be short."""
     monkeypatch.setattr(fused, "UNROLL", {"cpu": 4})
