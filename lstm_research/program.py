@@ -214,18 +214,18 @@ class Program:
         return lax.fori_loop(0, count, body, (state, blank, blank))
 
     def measured(
-        self, params: Tree, rest: Tree, batch: Batch, carry: Tree, pieces: int = 1
+        self, params: Tree, rest: Tree, batch: Batch, carry: Tree, parts: int = 1
     ) -> tuple[dict, Tree]:
         """Return the metrics of a batch as (sum, weight), and the carry after it.
 
-        pieces: its rows go through the network in so many parts, which changes no output; a part that
-        stays in a processor's cache takes a third of the time. Rows that carry on are never parted.
+        parts: in how many its rows go through the network, which changes no output; parts that stay in
+        a processor's cache save a third of the time. Rows that carry on are never parted.
         """
         one = lambda part, carry=None: self.applied(params, rest, part, None, self.own[1], carry)
-        if pieces == 1 or carry is not None:
+        if parts == 1 or carry is not None:
             outputs, _, carry = one(batch, carry)
         else:
-            parted = jax.tree.map(lambda leaf: leaf.reshape(pieces, -1, *leaf.shape[1:]), batch)
+            parted = jax.tree.map(lambda leaf: leaf.reshape(parts, -1, *leaf.shape[1:]), batch)
             outputs = lax.map(lambda part: one(part)[0], parted)
             outputs = outputs.reshape(-1, *outputs.shape[2:])
         return metrics(self.task, outputs, batch), carry

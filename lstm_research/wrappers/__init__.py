@@ -57,11 +57,11 @@ class Wrapped:
     def build(self) -> Cell:
         """Return the cell; raise ValueError where a wrapper cannot hold it."""
         cell, wrap = self.cell.build(), self.wrap
-        if wrap.norm == "batch":
-            spy = noisy(batch_norm(cell, wrap.statistics_steps, spy=True), shares(wrap))
-            made = noisy(normed(cell, wrap), shares(wrap))
-            return made._replace(observe=partial(observed, spy))  # under the noise of the call
-        return noisy(normed(cell, wrap), shares(wrap))
+        made = noisy(normed(cell, wrap), shares(wrap))
+        if wrap.norm != "batch":
+            return made
+        spy = noisy(batch_norm(cell, wrap.statistics_steps, spy=True), shares(wrap))
+        return made._replace(observe=partial(observed, spy))  # under the noise of the call
 
 
 def wrapped(cell: Any, wrap: WrapSpec | None) -> Any:
