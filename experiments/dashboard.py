@@ -10,6 +10,8 @@ report_curves.png. Needs the extra `report`, playwright and a `chromium`.
 import argparse
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,16 +48,24 @@ def specs() -> list[Any]:
     ]
 
 
-def photographed(page: Path) -> list[Path]:
-    """Open a page and return the pictures taken of it."""
+@contextmanager
+def browser() -> Iterator[Any]:
+    """Start a headless Chromium and close it; where there is none, exit with what to install."""
     from playwright import sync_api  # pyright: ignore[reportMissingImports]
 
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    if browser is None:
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
         sys.exit("needs the browser chromium: apt-get install chromium")
-    taken = []
     with sync_api.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        started = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+def photographed(page: Path) -> list[Path]:
+    """Open a page and return the pictures taken of it."""
+    taken = []
+    with browser() as started:
         for name, scheme, anchor in VIEWS:
             opened = started.new_page(viewport={"width": WIDE, "height": HIGH}, color_scheme=scheme)
             opened.goto(page.resolve().as_uri())
@@ -65,7 +75,6 @@ def photographed(page: Path) -> list[Path]:
             taken.append(RESULTS / f"report_{name}.png")
             opened.screenshot(path=taken[-1])
             opened.close()
-        started.close()
     return taken
 
 

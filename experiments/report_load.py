@@ -9,15 +9,13 @@ Needs the extra `report`, playwright and a `chromium`.
 """
 
 import argparse
-import os
-import shutil
-import statistics
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from race.machine import processor
+from dashboard import browser
+from ledger import told
+from race.machine import load, processor
 
 from lstm_research import sweep
 from lstm_research.commands.run import launch
@@ -39,14 +37,8 @@ DRAWN = """() => {
 
 def opened(page: Path) -> list[tuple[float, float]]:
     """Return (milliseconds to the load event, milliseconds until drawn) of each opening."""
-    from playwright import sync_api  # pyright: ignore[reportMissingImports]
-
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    if browser is None:
-        sys.exit("needs the browser chromium: apt-get install chromium")
     found = []
-    with sync_api.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+    with browser() as started:
         for _ in range(TIMES):
             context = started.new_context(viewport={"width": 1280, "height": 900})
             tab = context.new_page()
@@ -56,7 +48,6 @@ def opened(page: Path) -> list[tuple[float, float]]:
             tab.wait_for_function(DRAWN)
             found.append((1e3 * loaded, 1e3 * (time.perf_counter() - begun)))
             context.close()
-        started.close()
     return found
 
 
@@ -74,10 +65,7 @@ def rendered(written: Any, took: float, times: list[tuple[float, float]], said: 
     for name, sample in zip(
         ("load event", "all charts drawn"), zip(*times, strict=True), strict=True
     ):
-        spread = f"{min(sample):.0f} to {max(sample):.0f}"
-        lines.append(
-            f"| {name} | {statistics.median(sample):.0f} ms ({spread}, {len(sample)} openings) |"
-        )
+        lines.append(f"| {name}, {len(sample)} openings | {told.spread(sample)} ms |")
     return "\n".join(lines) + "\n"
 
 
@@ -93,12 +81,8 @@ def main() -> None:
     page = root / "load.html"
     written = write(Wanted(root, page, STUDY, "lstm"))
     took = time.perf_counter() - begun
-    around = environment()
-    dirty = " with changes" if around["dirty"] else ""
-    said = (
-        f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; commit "
-        f"{str(around['commit'])[:10]}{dirty}; headless Chromium, page from disk."
-    )
+    here = {"environment": environment(), "processor": processor(), "load": load()}
+    said = f"Headless Chromium, page from disk. {told.origin([here])}."
     PAGE.write_text(rendered(written, took, opened(page), said), encoding="utf-8")
     print(PAGE.read_text(encoding="utf-8"))
 

@@ -40,6 +40,12 @@ def converter() -> ModuleType:
     return vl_convert
 
 
+def required() -> None:
+    """Raise MissingPackage where altair or vl_convert is absent."""
+    vega()
+    converter()
+
+
 def rows(values: list[dict[str, Any]]) -> Any:
     """Return rows as the data of a chart."""
     return vega().Data(values=values)

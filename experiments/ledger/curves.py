@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lstm_research.figure import MissingPackage, converter, save, vega
+from lstm_research.figure import MissingPackage, required, save, vega
 
 
 class Point(NamedTuple):
@@ -33,8 +33,7 @@ class Curve(NamedTuple):
 def draw(curves: Sequence[Curve], folder: Path) -> list[Path]:
     """Draw a PNG a task, and return them; none where altair or vl-convert is absent."""
     try:
-        vega()
-        converter()
+        required()
     except MissingPackage:
         return []
     names, paths = list(dict.fromkeys(curve.cell for curve in curves)), []

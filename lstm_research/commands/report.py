@@ -26,8 +26,7 @@ def main(arguments: list[str]) -> int:
         print(f"--every: {options.every:g} must be more than 0 seconds", file=sys.stderr)
         return MISTAKE
     try:
-        figure.vega()
-        figure.converter()
+        figure.required()
     except figure.MissingPackage as error:
         print(error, file=sys.stderr)
         return FAILED
