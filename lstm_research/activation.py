@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from lstm_research.axes import Array, Float
@@ -33,8 +34,9 @@ def activate(
     s(z) = tanh(z/2)/2 + 1/2. Without `once`, XLA:CPU would compute the gates for c and again for h.
     """
     columns = [(slope, 1.0 / slope, 0.0) if name == "g" else (0.5, 0.5, 0.5) for name in names]
+    lib = jnp if isinstance(slope, jax.Array) else np  # numbers need no equations
     scale, gain, add = (
-        jnp.repeat(jnp.stack([jnp.asarray(v, z.dtype) for v in column]), z.shape[-1] // len(names))
+        lib.repeat(lib.stack([lib.asarray(v, z.dtype) for v in column]), z.shape[-1] // len(names))
         for column in zip(*columns, strict=True)
     )
     return cut(names, once(jnp.tanh(z * scale) * gain + add))

@@ -11,6 +11,7 @@ from lstm_research.signature import program, signature
 WHY = {
     "parallel": "the recurrence is linear in its state, all steps run at once",
     "pallas": "the recurrent matrix fits a kernel that stays on the GPU for the whole sequence",
+    "native": "every step in one function of machine code, compiled for this cell and processor",
     "columns": "few sequences meet a large matrix, which a CPU need not pack at each step this way",
     "fused": "its own backward: no weight gradient is carried, each is one product after the loop",
     "scan": "autodiff of one `lax.scan`",

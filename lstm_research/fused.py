@@ -16,9 +16,10 @@ times the compile time. With barriers in the cell (`activation.once`) it would b
 """
 
 import math
-from functools import partial
+from functools import cache, partial
+from importlib.util import find_spec
 from types import ModuleType
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -63,9 +64,10 @@ def unroll(
     call is a test. `engine`: "fused" (its own backward), "scan" (autodiff of `lax.scan`), "parallel"
     (all steps at once, where the recurrence is linear in its state), "newton" (all steps at once by
     iteration, where no matrix joins the units), "pallas" (one GPU kernel a direction, `fused_gpu.py`;
-    slowly, anywhere), "columns" (as fused, with the batch as the last axis), "auto" = parallel where that
-    can be, else pallas where a GPU's kernel can hold the cell, columns where a CPU is faster with it
-    (`fused_columns.suits`), else fused.
+    slowly, anywhere), "native" (one function of machine code a direction, on a CPU, `native.py`),
+    "columns" (as fused, with the batch as the last axis), "auto" = parallel where that can be, else
+    pallas where a GPU's kernel can hold the cell; on a CPU native where the cell has a kernel in float32,
+    else columns where they are faster (`fused_columns.suits`); else fused.
     `precision`: what the operands of x W and v R are rounded to; sums stay float32 (`precision.py`).
     Raises ValueError where shapes do not belong together or the engine cannot serve the cell.
     """
@@ -73,23 +75,23 @@ def unroll(
         raise ValueError(f"precision={precision!r} is not one of {', '.join(get_args(Precision))}")
     cell = cell._replace(precision=precision)
     batch = x.shape[1:-1]
-    run = chosen(cell, engine, sizes(cell, weights)[1], math.prod(batch) // shares(batch))
+    dtype = jnp.result_type(x, *jax.tree.leaves(weights._replace(row=None)))
+    rows = math.prod(batch) // shares(batch)
+    run = chosen(cell, engine, sizes(cell, weights)[1], rows, dtype)
     if run is fused_columns.loop:
         cell = cell._replace(drive=given)
     return over_time(run, cell, weights, carry, x, lengths, resets, reverse, key)
 
 
-def chosen(cell: Cell, engine: Engine, hidden: int, batch: int = 0) -> Unroll:
+def chosen(
+    cell: Cell, engine: Engine, hidden: int, batch: int = 0, dtype: Any = jnp.float32
+) -> Unroll:
     """Return the loop that serves a cell; raise ValueError where the engine asked for cannot.
 
     batch: sequences on one device.
     """
     if engine == "auto":
-        if cell.linear is not None:
-            return parallel.loop
-        if jax.default_backend() == "cpu":
-            return fused_columns.loop if fused_columns.suits(cell, hidden, batch) else loop
-        return kernels().loop if kernels().suits(cell, hidden) else loop
+        return best(cell, hidden, batch, dtype)
     if engine not in (known := get_args(Engine)):
         raise ValueError(f"engine={engine!r} is not one of {', '.join(sorted(known))}")
     if engine == "parallel" and cell.linear is None:
@@ -104,12 +106,32 @@ def chosen(cell: Cell, engine: Engine, hidden: int, batch: int = 0) -> Unroll:
         raise ValueError(f"engine='pallas' cannot hold this cell in a kernel: {reason}")
     if engine == "columns" and (reason := fused_columns.unserved(cell)):
         raise ValueError(f"engine='columns' cannot run this cell: {reason}")
+    if engine == "native":
+        if (found := machine_code()) is None:
+            raise ValueError("engine='native' needs llvmlite (pip install llvmlite) and a CPU")
+        if reason := found.unserved(cell, hidden):
+            raise ValueError(f"engine='native' has no kernel for this cell: {reason}")
+        return found.loop
     return kernels().loop if engine == "pallas" else ENGINES[engine]
+
+
+def best(cell: Cell, hidden: int, batch: int, dtype: Any) -> Unroll:
+    """Return the loop that `auto` takes."""
+    if cell.linear is not None:
+        return parallel.loop
+    if jax.default_backend() != "cpu":
+        return kernels().loop if kernels().suits(cell, hidden) else loop
+    found = machine_code() if isinstance(batch, int) else None  # a symbol is for other machines
+    if found is not None and found.suits(cell, hidden, dtype):
+        return found.loop
+    return fused_columns.loop if fused_columns.suits(cell, hidden, batch) else loop
 
 
 def engines() -> dict[str, Unroll]:
     """Return the loop of each engine by its name."""
-    return ENGINES | {"pallas": kernels().loop}
+    found = machine_code()
+    more = {"pallas": kernels().loop} | ({} if found is None else {"native": found.loop})
+    return ENGINES | more
 
 
 def kernels() -> ModuleType:
@@ -117,6 +139,16 @@ def kernels() -> ModuleType:
     from lstm_research import fused_gpu
 
     return fused_gpu
+
+
+@cache
+def machine_code() -> ModuleType | None:
+    """Return `native`, None where its compiler is absent or the machine is no CPU."""
+    if find_spec("llvmlite") is None or jax.default_backend() != "cpu":
+        return None
+    from lstm_research import native
+
+    return native
 
 
 UNROLL = {"gpu": 4}  # steps in one trip of the loop, by backend; elsewhere 1

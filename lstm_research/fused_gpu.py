@@ -48,11 +48,11 @@ import jax.numpy as jnp
 from lstm_research import kernel
 from lstm_research.axes import Array, Hiddens, Tree
 from lstm_research.blockwise import Unblockable, count
-from lstm_research.cell import Cell, Weights, driven, drives, sizes, step
+from lstm_research.cell import Cell, Weights, driven, sizes, step
 from lstm_research.cotangents import earlier, projected, recurrent_gradients
-from lstm_research.kernel_step import backward_program, forward_program
+from lstm_research.kernel_step import backward_program, forward_program, trial
 from lstm_research.masks import Masks
-from lstm_research.padding import Fit, power
+from lstm_research.padding import Fit, power, reshaped
 from lstm_research.precision import backwards, narrow
 from lstm_research.unroll import scan
 
@@ -88,14 +88,6 @@ def loop(
     last, h = headed(Shape(cell, hidden, reverse, interpret), *data)
     back = partial(reshaped, batch, 1)
     return back(0, last), back(1, h)
-
-
-def reshaped(batch: tuple[int, ...], axes: int, skipped: int, tree: Tree) -> Tree:
-    """Return arrays with other batch axes, which follow the first `skipped` axes."""
-    return jax.tree.map(
-        lambda leaf: leaf.reshape(*leaf.shape[:skipped], *batch, *leaf.shape[skipped + axes :]),
-        tree,
-    )
 
 
 def heads_of(cell: Cell, matrices: tuple[Array | None, ...]) -> int | None:
@@ -251,25 +243,10 @@ def dtype(tree: Tree) -> Any:
 def unserved(cell: Cell, hidden: int) -> str | None:
     """Return why a cell of this width cannot run in a kernel, None where it can."""
     try:
-        jax.eval_shape(*trial(cell, hidden))
+        jax.eval_shape(*trial(partial(loop, interpret=True), cell, hidden))
     except ValueError as error:
         return str(error)
     return None
-
-
-def trial(cell: Cell, hidden: int) -> tuple[Any, ...]:
-    """Return a call, and the shapes of its arguments, that goes forward and back through a step."""
-    weights, carry = jax.eval_shape(
-        lambda key: (cell.init(key, 2, hidden), cell.start((1,), hidden)), jax.random.key(0)
-    )
-    x = jax.ShapeDtypeStruct((1, 1, 2), dtype(carry))
-
-    def run(weights: Weights, carry: Tree, x: Array, row: Tree) -> Array:
-        weights, masks = weights._replace(row=row), Masks(None, None)
-        zx = drives(cell, weights, x, masks, None)
-        return loop(cell, weights, None, carry, zx, masks, False, interpret=True)[1].sum()
-
-    return jax.grad(run, (0, 1, 2)), weights._replace(row=None), carry, x, weights.row
 
 
 def fits(cell: Cell, hidden: int) -> bool:

@@ -11,9 +11,11 @@ import jax.numpy as jnp
 
 from lstm_research.axes import Array, Tree
 from lstm_research.blocked import Program, program
-from lstm_research.cell import Cell, Pre, Weights, driven, step
+from lstm_research.cell import Cell, Pre, Weights, driven, drives, step
 from lstm_research.cotangents import back_step
+from lstm_research.masks import Masks
 from lstm_research.padding import power
+from lstm_research.unroll import Unroll
 
 
 def slices(rows: int, tree: Tree) -> Tree:
@@ -66,3 +68,25 @@ def backward_program(
 
     arguments = (*map(partial(slices, rows), data), vectors)
     return program(f, arguments, turned, hidden, power(hidden))
+
+
+def trial(loop: Unroll, cell: Cell, hidden: int, dtype: Any = None) -> tuple[Any, ...]:
+    """Return a call, and the shapes of its arguments, that goes forward and back through a step.
+
+    dtype: of the numbers, None: what JAX makes by itself.
+    """
+    weights, carry, x = jax.eval_shape(
+        lambda key: (cell.init(key, 2, hidden), cell.start((1,), hidden), jnp.zeros((1, 1, 2))),
+        jax.eval_shape(jax.random.key, 0),  # no equation where a caller is being traced
+    )
+    if dtype is not None:
+        number = lambda leaf: jnp.issubdtype(leaf.dtype, jnp.floating)
+        cast = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype) if number(leaf) else leaf
+        weights, carry, x = jax.tree.map(cast, (weights, carry, x))
+
+    def run(weights: Weights, carry: Tree, x: Array, row: Tree) -> Array:
+        weights, masks = weights._replace(row=row), Masks(None, None)
+        zx = drives(cell, weights, x, masks, None)
+        return loop(cell, weights, None, carry, zx, masks, False)[1].sum()
+
+    return jax.grad(run, (0, 1, 2)), weights._replace(row=None), carry, x, weights.row

@@ -37,7 +37,7 @@ class Listed(NamedTuple):
     parameters: int  # the same, counted
     parallel: Class
     products: int  # matrix products a step, one after the other
-    engine: str  # what `auto` runs
+    engine: str  # "parallel", or "loop": the fastest there is on this machine
 
 
 def listed(features: int = 64, hidden: int = 128) -> Iterator[Listed]:
@@ -61,7 +61,7 @@ def one(name: str, features: int, hidden: int) -> Listed:
         sum(leaf.size for leaf in jax.tree.leaves(weights._replace(row=None))),
         parallel_class(cell, weights),
         sum(stage.read is not None for stage in cell.stages) if cell.linear is None else 0,
-        "fused" if cell.linear is None else "parallel",
+        "loop" if cell.linear is None else "parallel",
     )
 
 

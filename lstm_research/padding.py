@@ -67,3 +67,11 @@ class Fit(NamedTuple):
         parts = leaf.reshape(*leaf.shape[:-1], -1, self.hidden)
         parts = jnp.pad(parts, [(0, 0)] * leaf.ndim + [(0, short)])
         return parts.reshape(*leaf.shape[:-1], -1)
+
+
+def reshaped(batch: tuple[int, ...], axes: int, skipped: int, tree: Tree) -> Tree:
+    """Return arrays with other batch axes, which follow the first `skipped` axes."""
+    return jax.tree.map(
+        lambda leaf: leaf.reshape(*leaf.shape[:skipped], *batch, *leaf.shape[skipped + axes :]),
+        tree,
+    )

@@ -15,9 +15,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
-from lstm_research.axes import Hiddens, Tree
+from lstm_research.axes import Array, Hiddens, Tree
+from lstm_research.cell import Weights
 
 AXIS = "sequences"  # the axis of a mesh over which a batch is split
 
@@ -38,11 +40,19 @@ def shares(batch: tuple[int, ...]) -> int:
 
 
 def split(
-    run: Callable[[Tree, Tree, Tree], tuple[Tree, Hiddens]], weights: Tree, carry: Tree, now: Tree
+    run: Callable[[Weights, Tree, Tree], tuple[Tree, Hiddens]],
+    weights: Weights,
+    carry: Tree,
+    now: Tree,
 ) -> tuple[Tree, Hiddens]:
     """Call run(weights, carry, now) on each device with its share; `now` has time as its first axis."""
-    batch, steps = PartitionSpec(AXIS), PartitionSpec(None, AXIS)
+    whole, batch, steps = PartitionSpec(), PartitionSpec(AXIS), PartitionSpec(None, AXIS)
+    flat, shaped = ravel_pytree(weights._replace(row=None))  # one array: one exchange of gradients
+
+    def one(flat: Array, row: Tree, carry: Tree, now: Tree) -> tuple[Tree, Hiddens]:
+        return run(shaped(flat)._replace(row=row), carry, now)
+
     each = jax.shard_map(
-        run, in_specs=(PartitionSpec(), batch, steps), out_specs=(batch, steps), check_vma=False
+        one, in_specs=(whole, whole, batch, steps), out_specs=(batch, steps), check_vma=False
     )
-    return each(weights, carry, now)
+    return each(flat, weights.row, carry, now)

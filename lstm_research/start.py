@@ -2,7 +2,8 @@
 
 Compiled programs are kept in `$LSTM_RESEARCH_CACHE/programs` (default `~/.cache/lstm_research`), a
 folder for each jaxlib and kind of processor, two gigabytes at most. A folder that the user gave JAX
-(`JAX_COMPILATION_CACHE_DIR`) is used instead; `JAX_ENABLE_COMPILATION_CACHE=false` keeps nothing.
+(`JAX_COMPILATION_CACHE_DIR`) is used instead; `JAX_ENABLE_COMPILATION_CACHE=false` keeps nothing. `kernels`
+in it holds the machine code of `native.py`.
 
 The self-test runs the smallest known program that a bad jaxlib gets wrong without a word, and one
 step of a recurrence beside NumPy. What passed is remembered for each jaxlib and device.

@@ -21,7 +21,7 @@ from lstm_research.masks import Masks, choose, clean, layout
 from lstm_research.pieces import in_pieces, piece
 from lstm_research.shards import shares, split
 
-Engine = Literal["auto", "scan", "fused", "parallel", "newton", "pallas", "columns"]
+Engine = Literal["auto", "scan", "fused", "parallel", "newton", "pallas", "columns", "native"]
 Unroll = Callable[..., tuple[Tree, Hiddens]]
 
 

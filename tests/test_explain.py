@@ -26,8 +26,9 @@ def test_wide_runs_share_their_batch_and_narrow_ones_do_not():
 
 
 @pytest.mark.parametrize(("overrides", "engine"), [
-    (["cell=lstm", "network.hidden=8"], "fused"),
-    (["cell=lstm", "network.hidden=512", "budget.batch=16"], "columns"),
+    (["cell=lstm", "network.hidden=8"], "native"),
+    (["cell=lstm", "network.hidden=9"], "fused"),
+    (["cell=onlstm", "network.hidden=8"], "fused"),
     (["cell=mingru", "network.hidden=8"], "parallel"),
     (["cell=indrnn", "network.hidden=8", "network.engine=newton"], "newton (asked for)"),
 ])  # fmt: skip

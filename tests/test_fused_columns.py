@@ -87,8 +87,12 @@ def test_noise_outside_of_the_loop_leaves_a_cell_served_and_noise_inside_does_no
     assert fused_columns.unserved(Wrapped(GateSpec(), WrapSpec(zoneout_h=0.3)).build())
 
 
-def test_auto_takes_columns_where_few_sequences_meet_a_large_matrix():
+def test_auto_takes_columns_where_few_sequences_meet_a_large_matrix_and_no_kernel_is_to_be_had(
+    monkeypatch,
+):
     cell = GateSpec().build()
+    assert fused.chosen(cell, "auto", 512, 16) is not fused_columns.loop
+    monkeypatch.setattr(fused, "machine_code", lambda: None)
     assert fused.chosen(cell, "auto", 512, 16) is fused_columns.loop
     for hidden, batch in ((64, 16), (512, 10), (512, 1), (512, 256), (512, 0)):
         assert fused.chosen(cell, "auto", hidden, batch) is fused.loop

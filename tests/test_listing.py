@@ -9,8 +9,8 @@ from lstm_research import catalogue, cli, listing
 
 @pytest.mark.parametrize(
     ("name", "parallel", "products", "engine"),
-    [("lstm", "D", 1, "fused"), ("gru_before", "D", 2, "fused"), ("greff/fgr", "D", 2, "fused"),
-     ("minlstm", "A", 0, "parallel"), ("indrnn", "B", 0, "fused"), ("slstm", "C", 1, "fused")],
+    [("lstm", "D", 1, "loop"), ("gru_before", "D", 2, "loop"), ("greff/fgr", "D", 2, "loop"),
+     ("minlstm", "A", 0, "parallel"), ("indrnn", "B", 0, "loop"), ("slstm", "C", 1, "loop")],
 )  # fmt: skip
 def test_a_cell_is_of_the_class_that_the_literature_gives_it(name, parallel, products, engine):
     found = listing.one(name, 3, 8)

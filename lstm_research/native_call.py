@@ -1,0 +1,220 @@
+"""From a module of LLVM to a function that XLA calls: compiled for this processor, kept by its text.
+
+XLA hands a handler one structure of pointers (its C interface for foreign functions, c_api.h beside
+jaxlib); the handler here is written in LLVM too, so that no compiler but LLVM is needed. Machine code is
+kept in the folder `kernels` of JAX's compiled programs, where there is one (`start.prepare`).
+"""
+
+# llvmlite leaves its builders untyped:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import contextlib
+import ctypes
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import llvmlite.binding as llvm
+import numpy as np
+from jax.core import ShapedArray
+from jax.extend import core
+from jax.interpreters import batching, mlir
+from llvmlite import ir
+
+from lstm_research import disk
+from lstm_research.native_kernel import Kernel
+from lstm_research.native_plan import Layout, Spec, shared
+from lstm_research.native_tile import POINTER, WORD, word
+
+BYTE, HALF = ir.IntType(8), ir.IntType(32)
+EXTENSION, STAGE, ARGUMENTS, RESULTS = 8, 32, 72, 112  # bytes into a call
+DATA, SIDES = 24, 40  # bytes into a buffer
+KIND, METADATA, MAJOR = 8, 24, 24  # bytes into an extension, and into what it points at
+EXECUTE = 3
+DIGEST = 32  # bytes of a checksum
+MOST = 500  # files of machine code, of about 30 kB
+PASSED: dict[str, Any] = {}  # compiled modules, which must outlive their functions
+
+
+class Processor:
+    """What this machine's vectors are."""
+
+    def __init__(self) -> None:
+        """Ask LLVM."""
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        self.features = llvm.get_host_cpu_features()
+        self.name, self.told = llvm.get_host_cpu_name(), self.features.flatten()
+        wide, some = self.features.get("avx512f"), self.features.get("avx2")
+        self.lanes = 16 if wide else 8 if some else 4
+        self.sums = 12 if some and not wide else 24 if wide or "neon" in self.features else 8
+
+
+@cache
+def processor() -> Processor:
+    """Return what this machine's vectors are."""
+    return Processor()
+
+
+@cache
+def version() -> tuple[int, int]:
+    """Return the version of XLA's interface that this jaxlib speaks."""
+    text = Path(jax.ffi.include_dir(), "xla/ffi/api/c_api.h").read_text(encoding="utf-8")
+    numbers = re.findall(r"#define XLA_FFI_API_(?:MAJOR|MINOR) (\d+)", text)
+    return int(numbers[0]), int(numbers[1])
+
+
+def handler(kernel: Kernel, steps: int) -> None:
+    """Write `handle`, which finds the arrays of a call; steps: an argument whose first side is time."""
+    function = ir.Function(kernel.module, ir.FunctionType(POINTER, [POINTER]), "handle")
+    build, (frame,) = ir.IRBuilder(function.append_basic_block()), function.args
+    none = ir.Constant(POINTER, None)
+
+    def at(pointer: Any, bytes_: int) -> Any:
+        return build.gep(pointer, [word(bytes_)], source_etype=BYTE)
+
+    def pointer(place: Any, bytes_: int) -> Any:
+        return build.load(at(place, bytes_), typ=POINTER)
+
+    extension = pointer(frame, EXTENSION)
+    with build.if_then(build.icmp_unsigned("!=", extension, none)):
+        kind = build.load(at(extension, KIND), typ=HALF)
+        with build.if_then(build.icmp_unsigned("==", kind, ir.Constant(HALF, 1))):
+            told = pointer(extension, METADATA)
+            for i, number in enumerate((*version(), 0)):
+                build.store(ir.Constant(HALF, number), at(told, MAJOR + 4 * i))
+            build.ret(none)
+    stage = build.load(at(frame, STAGE), typ=HALF)
+    with build.if_then(build.icmp_unsigned("!=", stage, ir.Constant(HALF, EXECUTE))):
+        build.ret(none)
+    found: list[Any] = []
+    for begin, count in (
+        (ARGUMENTS, kernel.spec.arguments), (RESULTS, len(kernel.spec.outputs) + 1)
+    ):  # fmt: skip
+        array, buffers = build.alloca(POINTER, word(count)), pointer(frame, begin)
+        for i in range(count):
+            data = pointer(pointer(buffers, 8 * i), DATA)
+            build.store(data, build.gep(array, [word(i)], source_etype=POINTER))
+        found.append(array)
+    sides = pointer(pointer(pointer(frame, ARGUMENTS), 8 * steps), SIDES)
+    build.call(kernel.function, [*found, build.load(sides, typ=WORD)])
+    build.ret(none)
+
+
+@dataclass(eq=False, repr=False)  # one object is one call; its text would be pages
+class Call:
+    """A kernel that will be called: it is written and compiled when a program with it is."""
+
+    spec: Spec
+    layout: Layout
+    steps: int  # an argument whose first side is time
+
+
+def outputs(*arguments: Any, call: Call) -> list[ShapedArray]:
+    """Return the shapes of what a call gives, the scratch last."""
+    steps = arguments[call.steps].shape[0]
+    sides = [
+        (steps, each.rows, each.width) if each.kind == "steps" else (each.rows, each.width)
+        for each in call.spec.outputs
+    ]
+    return [ShapedArray(side, np.dtype(np.float32)) for side in (*sides, (call.layout.scratch,))]
+
+
+def lowered(context: Any, *arguments: Any, call: Call) -> Any:
+    """Compile the kernel of a call, and call it by its name."""
+    aliases: Any = {
+        "operand_output_aliases": shared(call.spec)
+    }  # XLA copies what is needed afterwards
+    return jax.ffi.ffi_lowering(registered(call), **aliases)(context, *arguments)
+
+
+def one_by_one(arguments: Any, axes: Any, call: Call) -> Any:
+    """Call a kernel for each member of a mapped axis, one after the other."""
+    size = next(a.shape[n] for a, n in zip(arguments, axes, strict=True) if n is not None)
+    whole = [
+        jnp.broadcast_to(a, (size, *a.shape)) if n is None else jnp.moveaxis(a, n, 0)
+        for a, n in zip(arguments, axes, strict=True)
+    ]
+    found = jax.lax.map(lambda each: kernel_call.bind(*each, call=call), tuple(whole))
+    return found, [0] * len(found)
+
+
+kernel_call = core.Primitive("lstm_research_kernel")
+kernel_call.multiple_results = True
+kernel_call.def_abstract_eval(outputs)
+kernel_call.def_impl(lambda *given, call: jax.jit(partial(kernel_call.bind, call=call))(*given))
+mlir.register_lowering(kernel_call, lowered, platform="cpu")
+batching.primitive_batchers[kernel_call] = one_by_one
+
+
+def registered(call: Call) -> str:
+    """Compile a kernel unless its like is there; return the name by which XLA calls it."""
+    kernel = Kernel(call.spec, call.layout)
+    handler(kernel, call.steps)
+    text = str(kernel.module)
+    mark = hashlib.sha256(
+        f"{llvm.llvm_version_info} {processor().told} {text}".encode()
+    ).hexdigest()
+    name = f"lstm_research_{mark[:16]}"
+    if mark not in PASSED:
+        PASSED[mark] = compiled(text, mark)
+        where = PASSED[mark].get_function_address("handle")
+        pointer = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(where)
+        jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(pointer), platform="cpu")
+    return name
+
+
+def compiled(text: str, mark: str) -> Any:
+    """Return the engine that holds a module's functions; its machine code is kept under a mark."""
+    here = processor()
+    target = llvm.Target.from_default_triple()
+    machine = target.create_target_machine(
+        cpu=here.name, features=here.told, opt=3, reloc="pic", codemodel="jitdefault"
+    )
+    module = llvm.parse_assembly(text)
+    folder = kept()
+    place = folder and folder / f"{mark}.o"
+    if (code := held(place)) is None:
+        module.verify()
+        options = llvm.create_pipeline_tuning_options(speed_level=2)
+        options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
+        builder = llvm.create_pass_builder(machine, options)
+        builder.getModulePassManager().run(module, builder)
+    engine = llvm.create_mcjit_compiler(module, machine)
+    engine.set_object_cache(lambda _, made: keep(place, made), lambda _: code)
+    engine.finalize_object()
+    return engine
+
+
+def kept() -> Path | None:
+    """Return the folder of machine code, in that of JAX's compiled programs; None: keep nothing."""
+    config: Any = jax.config
+    root = config.jax_enable_compilation_cache and config.jax_compilation_cache_dir
+    return Path(root, "kernels") if root else None
+
+
+def held(place: Path | None) -> bytes | None:
+    """Return the machine code in a file, None where there is none or a byte of it has changed."""
+    try:
+        found = b"" if place is None else place.read_bytes()
+    except OSError:
+        return None
+    code = found[DIGEST:]
+    return code if found and hashlib.sha256(code).digest() == found[:DIGEST] else None
+
+
+def keep(place: Path | None, code: bytes) -> None:
+    """Write machine code behind its checksum, and remove the oldest of many files."""
+    if place is None:
+        return
+    with contextlib.suppress(OSError):  # a folder that cannot be written is no reason to stop
+        place.parent.mkdir(parents=True, exist_ok=True)
+        disk.write(place, hashlib.sha256(code).digest() + code)
+        files = sorted(place.parent.glob("*.o"), key=lambda path: path.stat().st_mtime)
+        for old in files[:-MOST]:
+            old.unlink(missing_ok=True)
