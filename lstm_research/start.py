@@ -63,6 +63,16 @@ def cores(most: int | None = None) -> None:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()
 
 
+def serve() -> None:
+    """Run programs of a CPU in the thread that calls them: for a service that takes step after step.
+
+    Handing a step of a few microseconds to another thread and waiting for it takes longer than the step.
+    Has no effect once JAX has started.
+    """
+    if not begun():
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
+
+
 def prepare() -> None:
     """Make this process ready: compiled programs are kept, and the device computes right.
 

@@ -88,3 +88,20 @@ def test_composing_a_sweep_starts_no_device_so_that_its_worker_may_be_forked():
 
 def test_cores_become_devices_before_jax_starts_and_not_after():
     subprocess.run([sys.executable, "-W", "error", "-c", CORES], check=True, timeout=120)
+
+
+SERVED = """
+import threading, jax, numpy as np
+from lstm_research import start
+start.serve()
+before = threading.get_native_id()
+ran = []
+step = jax.jit(lambda x: jax.pure_callback(lambda v: ran.append(threading.get_native_id()) or v, x, x))
+np.asarray(step(np.ones(2, np.float32)))
+assert ran == [before], (ran, before)
+start.serve()  # too late, and no error
+"""
+
+
+def test_a_service_computes_in_the_thread_that_calls():
+    subprocess.run([sys.executable, "-W", "error", "-c", SERVED], check=True, timeout=120)

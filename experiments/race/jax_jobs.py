@@ -15,7 +15,7 @@ from jax import lax
 from jax.sharding import PartitionSpec
 
 import lstm_research as lr
-from lstm_research import shards
+from lstm_research import shards, start
 from lstm_research.axes import Array, Tree
 from race.rivals import RIVALS, Apply, ours, weights
 
@@ -112,15 +112,16 @@ def called(steps: Callable[..., Array], params: Tree, x: Array, split: bool) -> 
 
 def stream(job: dict[str, Any]) -> Call:
     """Return single steps: an array of NumPy in, one out, the carry kept between."""
+    start.serve()
     _, _, x = parts(job)
     cell = lr.cell("lstm")
     held = jax.tree.map(jnp.asarray, weights("lstm", *job["shape"][2:]))
     inputs = [np.asarray(now) for now in x]
-    start = cell.start((x.shape[1],), job["shape"][3], x.dtype)
-    lr.step(cell, held, start, inputs[0])
+    first = cell.start((x.shape[1],), job["shape"][3], x.dtype)
+    lr.step(cell, held, first, inputs[0])
 
     def call(count: int) -> float:
-        carry, h = start, np.zeros(())
+        carry, h = first, np.zeros(())
         for i in range(count):
             carry, h = lr.step(cell, held, carry, inputs[i % len(inputs)])
             h = np.asarray(h)
@@ -131,6 +132,7 @@ def stream(job: dict[str, Any]) -> Call:
 
 def sequence(job: dict[str, Any]) -> Call:
     """Return whole sequences: an array of NumPy in, one out."""
+    start.serve()
     params, apply, x = parts(job)
     inputs, run = np.asarray(x), jax.jit(apply)
 
