@@ -91,17 +91,18 @@ def test_cores_become_devices_before_jax_starts_and_not_after():
 
 
 SERVED = """
-import threading, jax, numpy as np
+import jax
 from lstm_research import start
+told = lambda: jax.config.values["jax_cpu_enable_async_dispatch"]
+if LATE:
+    jax.devices()
+assert told()
 start.serve()
-before = threading.get_native_id()
-ran = []
-step = jax.jit(lambda x: jax.pure_callback(lambda v: ran.append(threading.get_native_id()) or v, x, x))
-np.asarray(step(np.ones(2, np.float32)))
-assert ran == [before], (ran, before)
-start.serve()  # too late, and no error
+assert told() == LATE
 """
 
 
-def test_a_service_computes_in_the_thread_that_calls():
-    subprocess.run([sys.executable, "-W", "error", "-c", SERVED], check=True, timeout=120)
+@pytest.mark.parametrize("late", [False, True])
+def test_a_service_computes_in_the_thread_that_calls_if_it_says_so_in_time(late):
+    code = SERVED.replace("LATE", str(late))
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=120)
