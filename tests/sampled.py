@@ -23,3 +23,11 @@ def sampled(every: Iterable[Any]) -> list[Any]:
         for each in every
         for name in [getattr(each, "name", each)]
     ]
+
+
+def first(every: Iterable[Any], keep: int = 1) -> list[Any]:
+    """Return values as parameters; those after the first few are marked slow."""
+    return [
+        each if place < keep else pytest.param(each, marks=pytest.mark.slow)
+        for place, each in enumerate(every)
+    ]

@@ -33,10 +33,9 @@ from lstm_research.unroll import over_time
 T, B, D, H = 5, 3, 2, 4
 LENGTHS, RESETS = np.array([T, 3, 0]), np.zeros((T, B), bool)
 RESETS[[0, 3], 0] = RESETS[1, 1] = True
-HELD = {"lstm", "gru"}  # in the quick suite; the others are slow
 CASES = [
     pytest.param(name, masked, reverse, id=f"{name}-{masked}-{reverse}",
-                 marks=() if name in HELD and masked and reverse == (name == "gru") else pytest.mark.slow)
+                 marks=() if name == "lstm" and masked and not reverse else pytest.mark.slow)
     for name in ("lstm", "peephole", "cifg", "gru", "gru_before", "greff/fgr", "slstm", "slstm_exp",
                  "elman", "lstmp", "multiplicative", "lem", "rhn", "urlstm", "tlstm", "mut1")
     for masked in (False, True) for reverse in (False, True)
@@ -79,6 +78,7 @@ def test_any_batch_axes(float64):
     agree(gradients(spec, "pallas")(*one), gradients(spec, "scan")(*one))
 
 
+@pytest.mark.slow
 def test_a_pack_of_runs_is_an_axis_of_the_kernel(float64):
     cell = SPECS["peephole"].build()
     sets = [problem(SPECS["peephole"], T, B, D, H, seed) for seed in (0, 1)]

@@ -43,12 +43,15 @@ def program(spec, reverse: bool, engine: str, masked: bool):
 
 
 CASES = [
-    ("peephole", True, "fused", True), ("lstm", False, "fused", False), ("mgu", False, "scan", True),
-    ("mingru", True, "parallel", True), ("slstm", False, "fused", True),
+    ("peephole", True, "fused", True),
+    pytest.param("lstm", False, "fused", False, marks=pytest.mark.slow),
+    pytest.param("mgu", False, "scan", True, marks=pytest.mark.slow),
+    pytest.param("mingru", True, "parallel", True, marks=pytest.mark.slow),
+    pytest.param("slstm", False, "fused", True, marks=pytest.mark.slow),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "reverse", "engine", "masked"), CASES, ids=lambda each: str(each))
+@pytest.mark.parametrize(("name", "reverse", "engine", "masked"), CASES, ids=str)
 def test_two_devices_give_what_one_gives(float64, name, reverse, engine, masked):
     spec = catalogue.spec(CELLS, "cell", name, {})
     lowered, data = program(spec, reverse, engine, masked)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import yaml
+from sampled import first
 from small_data import REFUSED as REFUSED_DATA
 from tiny import BUILDS, once_a_kind
 
@@ -148,7 +149,7 @@ def test_unknown_split_is_refused_with_those_that_exist(name):
         task.held_out(task.data, "tset")
 
 
-@pytest.mark.parametrize("name", ["adding 1997", "reber corpus", "music crop", "words"])
+@pytest.mark.parametrize("name", first(["reber corpus", "adding 1997", "music crop", "words"]))
 def test_seeds_may_be_an_axis_of_vmap(name):
     task, draw = built(name)
     keys = jax.random.split(jax.random.key(3), 2)

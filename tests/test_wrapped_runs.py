@@ -81,8 +81,11 @@ def test_a_training_step_changes_with_the_seed_and_an_evaluation_does_not():
 
 
 @pytest.mark.parametrize("words", [
-    pytest.param(("wrap=zoneout",), marks=pytest.mark.slow),
-    ("wrap.weight_drop=0.3", "wrap.norm=layer", "wrap.variational_x=0.2", "network.layers=2"),
+    pytest.param(
+        ("wrap.weight_drop=0.3", "wrap.norm=layer", "wrap.variational_x=0.2", "network.layers=2"),
+        marks=pytest.mark.slow,
+    ),
+    ("wrap=zoneout",),
 ])  # fmt: skip
 def test_a_wrapped_run_trains_from_the_command_line(words):
     (spec,) = sweep.specs([*WORDS, *words])

@@ -109,9 +109,7 @@ def from_recordings(spec: Speech, heard: Recordings) -> Task:
     seen = np.concatenate(cut).astype(float)
     mean, scale = seen.mean(axis=0), seen.std(axis=0) + 1e-6
     data = {
-        "frames": jnp.asarray(heard.frames),
-        "mean": jnp.asarray(mean, float),
-        "scale": jnp.asarray(scale, float),
+        "frames": jnp.asarray((heard.frames - mean) / scale, float),
         **{
             part: jnp.asarray(np.stack([heard.starts[which], used[which], heard.labels[which]]))
             for part, which in rows.items()
@@ -143,10 +141,7 @@ def laid(data: Tree, rows: Int[Array, "three batch"], longest: int) -> Batch:
     starts, lengths, labels = rows
     inside = jnp.arange(longest) < lengths[:, None]
     index = jnp.where(inside, starts[:, None] + jnp.arange(longest), 0)
-    floats: Float[Array, "batch time bands"] = (data["frames"][index] - data["mean"]) / data[
-        "scale"
-    ]
-    inputs = floats * inside[..., None]
+    inputs: Float[Array, "batch time bands"] = data["frames"][index] * inside[..., None]
     return Batch(inputs, labels, jnp.ones(labels.shape[0]), lengths, extent=lengths)
 
 

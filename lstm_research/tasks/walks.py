@@ -33,14 +33,18 @@ def walk(
 ) -> tuple[Int[Array, "batch time"], Array]:
     """Draw strings and what their states tell after each symbol; batch first."""
 
-    def step(state: Tree, key: Seed) -> tuple[Tree, tuple[Array, Array]]:
-        odds = language.odds(state)
-        symbols = jax.random.categorical(key, jnp.log(odds)).astype(jnp.int32)
+    def step(state: Tree, share: Float[Array, "batch"]) -> tuple[Tree, tuple[Array, Array]]:
+        heap = jnp.cumsum(language.odds(state), axis=1)
+        whole = heap[:, -1:]
+        passed = (heap <= share[:, None] * whole) & (
+            heap < whole
+        )  # never beyond the last that can be
+        symbols = passed.sum(axis=1).astype(jnp.int32)
         state = language.move(state, symbols)
         return state, (symbols, language.told(state))
 
-    keys = jax.random.split(fold(key, "walk"), length)
-    _, (symbols, told) = jax.lax.scan(step, language.start(size), keys)
+    shares = jax.random.uniform(fold(key, "walk"), (length, size))  # one number a symbol
+    _, (symbols, told) = jax.lax.scan(step, language.start(size), shares)
     return symbols.T, told.swapaxes(0, 1)
 
 
