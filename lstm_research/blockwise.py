@@ -25,7 +25,7 @@ ALIKE = {
     "logistic", "lt", "max", "min", "mul", "ne", "neg", "not", "one_minus_square", "or", "pow", "rem",
     "rsqrt", "select_n", "sign", "sin", "sqrt", "square", "sub", "tanh", "xor",
 }  # fmt: skip
-SAME = {"optimization_barrier", "sharding_constraint"}
+SAME = {"optimization_barrier", "reshard", "sharding_constraint"}
 
 
 class Unblockable(ValueError):

@@ -108,14 +108,16 @@ def from_recordings(spec: Speech, heard: Recordings) -> Task:
     cut = [heard.frames[heard.starts[row] :][: used[row]] for row in rows["train"]]
     seen = np.concatenate(cut).astype(float)
     mean, scale = seen.mean(axis=0), seen.std(axis=0) + 1e-6
+    longest = int(used.max())
     data = {
-        "frames": jnp.asarray((heard.frames - mean) / scale, float),
+        "frames": jnp.pad(
+            jnp.asarray((heard.frames - mean) / scale, float), ((0, longest), (0, 0))
+        ),
         **{
             part: jnp.asarray(np.stack([heard.starts[which], used[which], heard.labels[which]]))
             for part, which in rows.items()
         },
     }
-    longest = int(used.max())
     draw_at = lambda data, key, step, size: _drawn(data, key, step, size, longest)
     return Task(
         name="speech",
@@ -140,8 +142,8 @@ def laid(data: Tree, rows: Int[Array, "three batch"], longest: int) -> Batch:
     """Return recordings, each given by its start, its length and its label, padded with zeros."""
     starts, lengths, labels = rows
     inside = jnp.arange(longest) < lengths[:, None]
-    index = jnp.where(inside, starts[:, None] + jnp.arange(longest), 0)
-    inputs: Float[Array, "batch time bands"] = data["frames"][index] * inside[..., None]
+    cut = lambda start: jax.lax.dynamic_slice_in_dim(data["frames"], start, longest)  # in one piece
+    inputs: Float[Array, "batch time bands"] = jax.vmap(cut)(starts) * inside[..., None]
     return Batch(inputs, labels, jnp.ones(labels.shape[0]), lengths, extent=lengths)
 
 
