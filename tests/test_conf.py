@@ -21,7 +21,7 @@ QUICK = {
 }
 
 
-TASKS = {"adding", "jsb", "shakespeare"}
+TASKS = {"jsb"}
 WRAPS = {"recurrent_batch_norm"}
 
 

@@ -20,7 +20,7 @@ import rows
 from agreement import agree
 from blocks import random_carry, random_weights
 from contract import FAST, gradients, problem
-from sampled import sampled
+from sampled import first, sampled
 from test_cells import SPECS, SUBJECTS
 
 from lstm_research import fused
@@ -34,7 +34,7 @@ LENGTHS = np.array([T, 3, 0])
 RESETS = np.zeros((T, B), bool)
 RESETS[[0, 3], 0] = RESETS[1, 1] = True
 CELL = swept(GateSpec())
-DTYPES = pytest.mark.parametrize("dtype", [np.float64, np.float32])
+DTYPES = pytest.mark.parametrize("dtype", first([np.float64, np.float32]))
 
 
 def per_row(got, want, limit: float) -> None:

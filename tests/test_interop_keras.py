@@ -61,7 +61,7 @@ def ran(spec, weights, x, lengths=None):
     return h.swapaxes(0, 1)
 
 
-@pytest.mark.parametrize("kind", first(KINDS, 3))
+@pytest.mark.parametrize("kind", first(KINDS))
 def test_loaded_weights_compute_what_keras_computes(kind):
     for seed, bias in enumerate((True, False)):
         layer, x, (spec, weights) = theirs(kind, seed, use_bias=bias)

@@ -11,7 +11,7 @@ import rows
 from agreement import agree, same
 from blocks import random_carry
 from contract import problem
-from sampled import sampled
+from sampled import first, sampled
 from test_cells import SPECS
 
 from lstm_research import fused, native, native_call, shards
@@ -67,7 +67,7 @@ def test_a_kernel_equals_the_scan(name):
         agree(gradients(SPECS[name], "native", reverse)(*data, *masks), want, 5e-6)
 
 
-@pytest.mark.parametrize("hidden", [1, 6, 12, 40])
+@pytest.mark.parametrize("hidden", first([6, 40, 1, 12], 2))
 def test_any_width(hidden):
     """Vectors as long as divide the units, tiles with a rest of rows and of units."""
     data = small("peephole", hidden)

@@ -89,6 +89,7 @@ def test_noise_belongs_to_the_whole_batch():
         agree(np.asarray(run(jax.random.key(3))), want, 1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_whose_batch_is_shared_is_the_run(float64):
     """Losses at every step, and what the best validation gave."""
     (spec,) = sweep.specs(["cell=peephole", "task=adding", "task.length=7", "network.hidden=5",
