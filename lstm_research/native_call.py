@@ -11,11 +11,9 @@ kept in the folder `kernels` of JAX's compiled programs, where there is one (`st
 import contextlib
 import ctypes
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -27,7 +25,8 @@ from jax.extend import core
 from jax.interpreters import batching, mlir
 from llvmlite import ir
 
-from lstm_research import disk
+from lstm_research import kept_code
+from lstm_research.foreign import version
 from lstm_research.native_kernel import Kernel
 from lstm_research.native_plan import Layout, Spec, shared
 from lstm_research.native_tile import POINTER, WORD, word
@@ -38,8 +37,6 @@ DATA, SIDES = 24, 40  # bytes into a buffer
 KIND, METADATA, MAJOR = 8, 24, 24  # bytes into an extension, and into what it points at
 EXECUTE = 3
 FLUSH = 0x8040  # of an x86's control word: results and operands below the least normal number are 0
-DIGEST = 32  # bytes of a checksum
-MOST = 500  # files of machine code, of about 30 kB
 PASSED: dict[str, Any] = {}  # compiled modules, which must outlive their functions
 
 
@@ -61,14 +58,6 @@ class Processor:
 def processor() -> Processor:
     """Return what this machine's vectors are."""
     return Processor()
-
-
-@cache
-def version() -> tuple[int, int]:
-    """Return the version of XLA's interface that this jaxlib speaks."""
-    text = Path(jax.ffi.include_dir(), "xla/ffi/api/c_api.h").read_text(encoding="utf-8")
-    numbers = re.findall(r"#define XLA_FFI_API_(?:MAJOR|MINOR) (\d+)", text)
-    return int(numbers[0]), int(numbers[1])
 
 
 def handler(kernel: Kernel, steps: int) -> None:
@@ -201,44 +190,14 @@ def compiled(text: str, mark: str) -> Any:
         cpu=here.name, features=here.told, opt=3, reloc="pic", codemodel="jitdefault"
     )
     module = llvm.parse_assembly(text)
-    folder = kept()
-    place = folder and folder / f"{mark}.o"
-    if (code := held(place)) is None:
+    place = kept_code.place(f"{mark}.o")
+    if (code := kept_code.held(place)) is None:
         module.verify()
         options = llvm.create_pipeline_tuning_options(speed_level=2)
         options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
         builder = llvm.create_pass_builder(machine, options)
         builder.getModulePassManager().run(module, builder)
     engine = llvm.create_mcjit_compiler(module, machine)
-    engine.set_object_cache(lambda _, made: keep(place, made), lambda _: code)
+    engine.set_object_cache(lambda _, made: kept_code.keep(place, made), lambda _: code)
     engine.finalize_object()
     return engine
-
-
-def kept() -> Path | None:
-    """Return the folder of machine code, in that of JAX's compiled programs; None: keep nothing."""
-    config: Any = jax.config
-    root = config.jax_enable_compilation_cache and config.jax_compilation_cache_dir
-    return Path(root, "kernels") if root else None
-
-
-def held(place: Path | None) -> bytes | None:
-    """Return the machine code in a file, None where there is none or a byte of it has changed."""
-    try:
-        found = b"" if place is None else place.read_bytes()
-    except OSError:
-        return None
-    code = found[DIGEST:]
-    return code if found and hashlib.sha256(code).digest() == found[:DIGEST] else None
-
-
-def keep(place: Path | None, code: bytes) -> None:
-    """Write machine code behind its checksum, and remove the oldest of many files."""
-    if place is None:
-        return
-    with contextlib.suppress(OSError):  # a folder that cannot be written is no reason to stop
-        place.parent.mkdir(parents=True, exist_ok=True)
-        disk.write(place, hashlib.sha256(code).digest() + code)
-        files = sorted(place.parent.glob("*.o"), key=lambda path: path.stat().st_mtime)
-        for old in files[:-MOST]:
-            old.unlink(missing_ok=True)

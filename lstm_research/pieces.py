@@ -17,7 +17,8 @@ from jax import lax
 
 from lstm_research.axes import Array, Hiddens, Tree
 
-ROOM = 512 * 2**20  # bytes that the inner values of a whole sequence may take
+ROOM = {"cpu": 512 * 2**20}  # bytes that the inner values of a whole sequence may take, by backend
+LARGE = 8 * 2**30  # the same where a device has memory of its own
 COPIES = 3  # zx, z and carries: about so many arrays as wide as zx
 SHORTEST = 256  # steps: a shorter piece spends its time on being started
 
@@ -28,7 +29,7 @@ def piece(shape: tuple[int, ...], width: int) -> int:
     `shape` is that of x, `width` the bytes that one step of one sequence takes in zx.
     """
     steps, batch = shape[0], math.prod(shape[1:-1])
-    if steps * batch * width * COPIES <= ROOM:
+    if steps * batch * width * COPIES <= ROOM.get(jax.default_backend(), LARGE):
         return steps
     return min(steps, max(SHORTEST, math.isqrt(steps)))
 

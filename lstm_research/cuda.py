@@ -1,0 +1,380 @@
+"""The recurrence as two kernels for a GPU: every step in one launch, forward and back, R in registers.
+
+The Python of the cell, `cell.step` and `cotangents.back_step`, is traced once, block by block
+(`blocked.py`), cut into products and what follows from them (`native_stages.py`), and written as CUDA
+C++ (`cuda_kernel.py`) that the GPU's own compiler compiles while the program runs. The recurrent matrix,
+rounded to bfloat16 or float16, is read once and stays in the registers of as many multiprocessors as
+hold it, whatever the width (`cuda_plan.py`); a step passes on nothing but its operands, a word at a time.
+So every variant that can be traced has its kernel, with lengths, resets and reverse, and no derivative is
+written by hand. Gradients of matrices are products after the launch, of the operands as they were passed on.
+
+All arithmetic but the products is float32; tanh is the GPU's instruction, to 11 bits.
+
+Source: Diamos et al. 2016 (persistent RNNs), Pöppel et al. 2024 (arXiv:2412.07752).
+"""
+
+# JAX leaves types unknown in its own signatures:
+# pyright: reportUnknownMemberType=false
+
+import math
+from functools import cache, partial
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from lstm_research import cuda_call, cuda_driver, cuda_plan
+from lstm_research.axes import Array, Hiddens, Tree
+from lstm_research.blocked import Program, literal, program
+from lstm_research.blockwise import Unblockable, count
+from lstm_research.cell import Cell, Weights, driven, sizes, step
+from lstm_research.cotangents import back_step, earlier, masked_back, projected, recurrent_gradients
+from lstm_research.cuda_math import refusal as unwritten
+from lstm_research.kernel_step import trial
+from lstm_research.masks import Masks, choose
+from lstm_research.native_plan import Input, Output
+from lstm_research.native_stages import ROWS, staged
+from lstm_research.padding import reshaped
+from lstm_research.precision import backwards
+from lstm_research.unroll import scan
+
+BLOCKS = 132  # multiprocessors to plan for where no GPU is at hand: an H100's
+
+
+class Shape(NamedTuple):
+    """What decides a pair of kernels, beside the arrays."""
+
+    cell: Cell
+    hidden: int
+    reverse: bool
+
+
+def loop(
+    cell: Cell, weights: Weights, first: Tree, carry: Tree, zx: Tree, masks: Masks, reverse: bool
+) -> tuple[Tree, Hiddens]:
+    """Run the recurrence; the same signature as `unroll.scan`.
+
+    Raises Unblockable, a ValueError, where the cell or the type of its numbers has no kernel.
+    """
+    hidden, batch = sizes(cell, weights)[1], jax.tree.leaves(carry)[0].shape[:-1]
+    if not all(leaf.size for leaf in jax.tree.leaves((zx, carry))):
+        return scan(cell, weights, first, carry, zx, masks, reverse)  # no step, or nobody takes one
+    flat = partial(reshaped, (math.prod(batch),), len(batch))
+    inside = weights._replace(w=None, b=None, row=None, m=None)
+    masks = jax.tree.map(lambda mask: mask.astype(jnp.float32), masks)
+    data = (inside, weights.row, flat(0, first), flat(0, carry), flat(1, zx), flat(1, masks))
+    found = recurrence(Shape(cell, hidden, reverse), *data)
+    last, h = cast(tuple[Tree, Array], found)
+    back = partial(reshaped, batch, 1)
+    return back(0, last), back(1, h)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def recurrence(
+    shape: Shape, weights: Weights, row: Tree, first: Tree, carry: Tree, zx: Tree, masks: Masks
+) -> tuple[Tree, Hiddens]:
+    """Return (last carry, h); arrays have one batch axis, masks are 0 and 1."""
+    carries = run(shape, False, weights, row, first, carry, zx, masks)[0]
+    return ended(shape, carries, masks)
+
+
+class Saved(NamedTuple):
+    """What the backward pass needs of the forward pass."""
+
+    weights: Weights
+    row: Tree
+    first: Tree
+    start: Tree
+    zx: Tree
+    masks: Masks
+    carries: Tree
+    z: Tree  # without `driven`, which is a part of zx
+    heard: Tree  # what each product read, rounded
+
+
+def forward(
+    shape: Shape, weights: Weights, row: Tree, first: Tree, carry: Tree, zx: Tree, masks: Masks
+) -> tuple[tuple[Tree, Hiddens], Saved]:
+    """Run the forward kernel; keep the pre-activations, the carries and the operands."""
+    carries, z, heard = run(shape, True, weights, row, first, carry, zx, masks)
+    saved = Saved(weights, row, first, carry, zx, masks, carries, z, heard)
+    return ended(shape, carries, masks), saved
+
+
+def ended(shape: Shape, carries: Tree, masks: Masks) -> tuple[Tree, Hiddens]:
+    """Return (last carry, h) of the carries of all steps."""
+    h = shape.cell.emit(carries)
+    if masks.valid is not None:
+        h = jnp.where(masks.valid != 0, h, 0)
+    return jax.tree.map(lambda leaf: leaf[0 if shape.reverse else -1], carries), h
+
+
+def run(
+    shape: Shape, keep: bool, weights: Weights, row: Tree, first: Tree, carry: Tree, zx: Tree,
+    masks: Masks,
+) -> tuple[Tree, Tree, Tree]:  # fmt: skip
+    """Return the carries after every step and, where kept, the pre-activations and the operands."""
+    cell = shape.cell._replace(precision="float32")  # the kernel rounds
+
+    def f(zx: Tree, masks: Masks, carry: Tree, first: Tree, vectors: Tree, matrices: Tree) -> Tree:
+        (valid, fresh), (p, row) = held(masks), vectors
+        before = carry if fresh is None else choose(fresh, first, carry)
+        inside = Weights(None, None, matrices, p, row)
+        after, z = step(cell, inside, zx, before)
+        after = after if valid is None else choose(valid, after, before)
+        if not keep:
+            return after, (), ()
+        inside = inside._replace(r=None)  # pyright: ignore[reportArgumentType]
+        heard = read(cell, inside, weights.r, z, before)
+        return after, tuple(pre._replace(driven=None) for pre in z), heard
+
+    data = [("steps", zx), ("steps", masks), ("before", carry), ("rows", first)]
+    data.append(("shared", (weights.p, row)))
+    kinds = lambda i: "steps"
+    return launch(shape, f, data, weights.r, kinds, keep, shape.cell.precision)
+
+
+def read(cell: Cell, inside: Weights, matrices: Tree, z: Tree, before: Tree) -> Tree:
+    """Return what each product of a step reads, None where there is none."""
+    return tuple(
+        None if stage.read is None or r is None else stage.read(inside, z[:k], before)
+        for k, (stage, r) in enumerate(zip(cell.stages, matrices, strict=True))
+    )
+
+
+def backward(
+    shape: Shape, saved: Saved, cotangents: tuple[Tree, Hiddens]
+) -> tuple[Weights, None, None, Tree, Tree, None]:
+    """Run the backward kernel; then one product a matrix."""
+    (d_last, d_h), precision = cotangents, backwards(shape.cell.precision)
+    cell = shape.cell._replace(precision="float32")  # the kernel rounds
+    weights, row, zx, masks, z = saved.weights, saved.row, saved.zx, saved.masks, saved.z
+    parts = [pair[1] for pair in driven(cell, zx)]
+
+    def f(
+        z: Tree, alone: Tree, masks: Masks, carry: Tree, first: Tree, d_carry: Tree, d_h: Array,
+        vectors: Tree, turned: Tree,
+    ) -> Tree:  # fmt: skip
+        marks, (p, row) = held(masks), vectors
+        before = carry if marks.fresh is None else choose(marks.fresh, first, carry)
+        z = tuple(pre._replace(driven=x) for pre, x in zip(z, alone, strict=True))
+        spread = {name: jnp.broadcast_to(v, (ROWS, *v.shape)) for name, v in p.items()}
+        inside = Weights(None, None, None, spread, row)  # pyright: ignore[reportArgumentType]
+        back = partial(back_step, cell, inside, list(turned), z, before)
+        return masked_back(back, marks, d_carry, d_h)
+
+    turned = tuple(None if r is None else r.T for r in weights.r)
+    data = [("steps", z), ("steps", parts), ("steps", masks), ("next", saved.start)]
+    data += [("rows", saved.first), ("carried", d_last), ("steps", d_h)]
+    data.append(("shared", (weights.p, row)))
+    end = len(jax.tree.leaves(d_last)), len(weights.p)
+    kinds = lambda i: "carried" if i < end[0] else "summed" if i < sum(end) else "steps"
+    turn = shape._replace(reverse=not shape.reverse)
+    d_start, d_p, dz = launch(turn, f, data, turned, kinds, True, precision, saved.carries)
+    d_r = gradients(shape, saved, parts, dz)
+    d_p = {name: g.sum(0).reshape(weights.p[name].shape) for name, g in d_p.items()}
+    dz = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), dz)
+    d_weights = weights._replace(r=d_r, p=d_p)
+    return d_weights, None, None, d_start, projected(cell, zx, dz), None
+
+
+recurrence.defvjp(forward, backward)
+
+
+def gradients(shape: Shape, saved: Saved, parts: Any, dz: Tree) -> tuple[Array | None, ...]:
+    """Return dR of each stage, from operands as the kernels rounded them."""
+    cell, made = shape.cell, list[Array | None]()
+    single = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), dz)
+    if all(v is None or v.dtype != jnp.float32 for v in saved.heard):
+        for heard, each in zip(saved.heard, dz, strict=True):
+            both = [part for part in (each.both, each.recurred) if part is not None]
+            made.append(None if heard is None else multiplied(heard, both, cell.precision))
+        return tuple(made)
+    before = earlier(saved.carries, saved.start, saved.first, held(saved.masks), shape.reverse)
+    z = tuple(pre._replace(driven=x) for pre, x in zip(saved.z, parts, strict=True))
+    inside = saved.weights._replace(r=None, row=saved.row)
+    return recurrent_gradients(cell, inside, saved.weights.r, z, before, single)
+
+
+def multiplied(heard: Array, parts: list[Array], precision: Any) -> Array:
+    """Return heard^T dz over steps and rows, summed in float32; the parts of dz lie side by side."""
+    back = backwards(precision)
+    rows = (((0, 1), (0, 1)), ((), ()))
+    sums = [
+        lax.dot_general(
+            heard.astype(back), part.astype(back), rows, preferred_element_type=jnp.float32
+        )
+        for part in parts
+    ]
+    return sums[0] if len(sums) == 1 else jnp.concatenate(sums, -1)
+
+
+def held(masks: Masks) -> Masks:
+    """Return masks of 0 and 1 as choices."""
+    return jax.tree.map(lambda mask: mask != 0, masks)
+
+
+def launch(
+    shape: Shape, f: Any, data: list[tuple[str, Tree]], matrices: Tree, kinds: Any, keep: bool,
+    precision: Any, whole: Tree = None,
+) -> Any:  # fmt: skip
+    """Trace a step, write its kernel and call it; return what f returns.
+
+    data: (kind, tree) of each argument of f, as `Input` has it; kinds(i): the kind of output i. "before"
+    is found among the outputs, "next" in the arrays `whole`. Outputs that are operands are rounded.
+    """
+    hidden, rights = shape.hidden, jax.tree.leaves(matrices)
+    arrays = [leaf for _, tree in data for leaf in jax.tree.leaves(tree)]
+    if wrong := {str(leaf.dtype) for leaf in (*arrays, *rights)} - {"float32", "bool"}:
+        raise Unblockable(f"it holds {', '.join(sorted(wrong))}, and a kernel float32 alone")
+    if not rights or any(r.ndim != 2 for r in rights):
+        raise Unblockable("no matrix joins its units, or each of its heads has one of its own")
+    made = merged(program(f, [slices(kind, tree) for kind, tree in data], matrices, hidden, hidden))
+    inputs, given = list[Input](), list[Array]()
+    past = jax.tree.leaves(whole)
+    for kind, tree in data:
+        for i, leaf in enumerate(jax.tree.leaves(tree)):
+            width = leaf.size if kind == "shared" else leaf.shape[-1]
+            inputs.append(Input(kind, width, len(given), i, kind == "before"))
+            given.append(leaf.reshape(-1) if kind == "shared" else leaf)
+            if kind == "next":
+                inputs[-1] = inputs[-1]._replace(whole=len(given))
+                given.append(past[i])
+    timed = next(i for i, leaf in enumerate(given) if leaf.ndim == 3)
+    spec = described(
+        shape, made, tuple(inputs), kinds, given[timed].shape[1], rights, len(given), keep, precision
+    )
+    every = (leaf.astype(jnp.float32) for leaf in (*given, *rights))
+    found = cuda_call.kernel_call.bind(*every, call=cuda_call.Call(spec, timed))
+    return jax.tree.unflatten(made.tree, collected(spec, list(found)))
+
+
+def collected(spec: cuda_plan.Spec, found: list[Array]) -> list[Array]:
+    """Return the outputs of a call, those that are operands cut out of their arrays."""
+    end = len(found) - (spec.spread.joined == "flags")
+    spoken = found[end - len(spec.operands) : end]
+    made, at, program = list[Array](), 0, spec.stages.program
+    for leaf, output in enumerate(spec.outputs):
+        if output.kind != "operand":
+            made.append(found.pop(0))
+        else:
+            stage, first = placed(spec.operands, program.outputs[at])
+            array, count = spoken[stage], program.counts[leaf]
+            units = array.reshape(*array.shape[:-1], -1, spec.spread.units)
+            part = units[:, : spec.rows, first : first + count, : spec.hidden]
+            made.append(part.reshape(part.shape[0], spec.rows, count * spec.hidden))
+        at += program.counts[leaf]
+    return made
+
+
+def placed(operands: tuple[tuple[Any, ...], ...], var: Any) -> tuple[int, int]:
+    """Return the stage of which a value is an operand, and its place there."""
+    return next((i, group.index(var)) for i, group in enumerate(operands) if var in group)
+
+
+def merged(made: Program) -> Program:
+    """Return a program in which nothing is computed twice."""
+    known: dict[Any, Any] = {}
+    same: dict[Any, Any] = {}
+    kept: list[Any] = []
+    for equation in made.equations:
+        operands = [v if literal(v) else same.get(v, v) for v in equation.invars]
+        key = (
+            equation.primitive.name,
+            str(sorted(equation.params.items(), key=str)),
+            tuple((str(v.val), str(v.aval)) if literal(v) else v for v in operands),
+        )
+        if key in known:
+            same[equation.outvars[0]] = known[key]
+            continue
+        known[key] = equation.outvars[0]
+        kept.append(equation.replace(invars=operands))
+    outputs = tuple(v if literal(v) else same.get(v, v) for v in made.outputs)
+    return made._replace(equations=tuple(kept), outputs=outputs)
+
+
+def slices(kind: str, tree: Tree) -> Tree:
+    """Return the shapes of arrays in one step of a kernel."""
+    if kind == "shared":
+        return tree
+    one = lambda leaf: jax.ShapeDtypeStruct((ROWS, leaf.shape[-1]), leaf.dtype)
+    return jax.tree.map(one, tree)
+
+
+def described(
+    shape: Shape, made: Program, inputs: tuple[Input, ...], kinds: Any, batch: int,
+    matrices: list[Array], given: int, keep: bool, precision: Any,
+) -> cuda_plan.Spec:  # fmt: skip
+    """Return what a kernel is made of; raise Unblockable where a part of it cannot be written."""
+    hidden = shape.hidden
+    for equation in made.equations:
+        if equation.primitive.name != "dot_general" and (reason := unwritten(equation)):
+            raise Unblockable(reason)
+    if any(var.aval.shape != (ROWS, hidden) for var in made.outputs):
+        raise Unblockable("a step gives one number for all units")
+    leaves = [count(jax.ShapeDtypeStruct((each.width,), np.float32), hidden) for each in inputs]
+    grids = [(r.shape[0] // hidden, r.shape[1] // hidden) for r in matrices]
+    stages = staged(made, leaves, grids)
+    operands = tuple(ordered(stage, made.outputs) for stage in cuda_plan.multiplied(stages))
+    here = cuda_driver.device()
+    blocks = BLOCKS if here is None else here.processors
+    spread = cuda_plan.spread(hidden, batch, stages, blocks)
+    if spread is None:
+        raise Unblockable(f"its matrices of hidden={hidden} do not fit {blocks} multiprocessors")
+    firsts = [sum(made.counts[:leaf]) for leaf in range(len(made.counts))]
+    outputs = tuple(
+        Output("operand" if keep and whole(operands, made.outputs[at : at + n]) else kinds(i), n * hidden, batch)
+        for i, (at, n) in enumerate(zip(firsts, made.counts, strict=True))
+    )  # fmt: skip
+    return cuda_plan.Spec(
+        stages=stages,
+        inputs=inputs,
+        outputs=outputs,
+        operands=operands,
+        matrices=tuple((given + i, r.shape[1]) for i, r in enumerate(matrices)),
+        arguments=given + len(matrices),
+        rows=batch,
+        hidden=hidden,
+        reverse=shape.reverse,
+        precision=precision,
+        kept=keep,
+        spread=spread,
+    )
+
+
+def ordered(stage: Any, outputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the operands of a stage, those that are outputs first and in their order."""
+    found = dict.fromkeys(v for each in stage.sums for v, _ in each.terms)
+    first = dict.fromkeys(v for v in outputs if not literal(v) and v in found)
+    return (*first, *(v for v in found if v not in first))
+
+
+def whole(operands: tuple[tuple[Any, ...], ...], blocks: tuple[Any, ...]) -> bool:
+    """Say whether the blocks of an output lie side by side among the operands of a stage."""
+    for group in operands:
+        for at in range(len(group) - len(blocks) + 1):
+            if all(v is w for v, w in zip(group[at:], blocks, strict=False)):
+                return True
+    return False
+
+
+@cache
+def unserved(cell: Cell, hidden: int) -> str | None:
+    """Return why a cell of this width has no kernel, None where it has."""
+    if cell.linear is not None:
+        return "it is linear in its state, which engine='parallel' runs at once"
+    if cell.precision == "float32":
+        return "its operands are float32, and a kernel takes bfloat16 or float16"
+    try:
+        jax.eval_shape(*trial(loop, cell, hidden, jnp.float32))
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def suits(cell: Cell, hidden: int, dtype: Any) -> bool:
+    """Say whether `auto` takes the kernels: on a GPU whose compiler is at hand."""
+    able = dtype == jnp.float32 and not cell.noisy and cuda_driver.device() is not None
+    return able and unserved(cell, hidden) is None

@@ -1,0 +1,214 @@
+"""How a step is spread over a GPU: which block of threads owns which units, which warp which products.
+
+A group of `members` blocks, one a multiprocessor, owns a slice of the batch and all units of a layer; a
+block owns `16 tiles` units. Products run on tiles of 16 units by 8 sequences; of a tile, each of
+`slices` warps multiplies a part of the units that it hears, and what R it needs for that stays in its
+registers (or, where they are too few, in shared memory) for the whole sequence.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from lstm_research.native_plan import Input, Output
+from lstm_research.native_stages import Stages
+
+TILE, ROWS, CHUNK = 16, 8, 32  # units and sequences of a tile of products; units heard in one load
+CLUSTERS = (2, 4, 8, 16)  # blocks that may write into each other's shared memory
+WARPS = 8  # of a block, at most
+REGISTERS = 144  # that hold R, of a thread's 255
+SHARED = 224 * 2**10  # bytes of a block's shared memory, about
+LEAF = 4 * 32 * 4  # bytes of R in one register of four of each thread of a warp
+
+
+class Spread(NamedTuple):
+    """How the units and sequences of a layer are spread over blocks and warps."""
+
+    members: int  # blocks that share the units of a layer
+    tiles: int  # of 16 units, in a block
+    slices: int  # warps that share the units heard by a tile
+    wide: int  # tiles of 8 sequences
+    link: str = ""  # how members hear each other
+
+    @property
+    def joined(self) -> str:
+        """Return how members hear each other: "alone", "cluster", or "flags" through memory."""
+        return self.link or (
+            "alone" if self.members == 1 else "cluster" if self.members in CLUSTERS else "flags"
+        )
+
+    @property
+    def units(self) -> int:
+        """Return the units of all members, dead ones included."""
+        return self.members * self.tiles * TILE
+
+    @property
+    def rows(self) -> int:
+        """Return the sequences of a group."""
+        return self.wide * ROWS
+
+    @property
+    def pairs(self) -> int:
+        """Return how many pairs of units an owner finishes."""
+        return max(1, 2 * self.wide // self.slices)
+
+    @property
+    def owners(self) -> int:
+        """Return how many warps of a tile finish pairs."""
+        return min(self.slices, 2 * self.wide)
+
+    @property
+    def threads(self) -> int:
+        """Return the threads of a block."""
+        return 32 * self.tiles * self.slices
+
+    @property
+    def chunks(self) -> int:
+        """Return how many loads of an operand a warp takes."""
+        return self.units // (CHUNK * self.slices)
+
+
+class Product(NamedTuple):
+    """A product of a stage: which operand, which sum, and which block of which matrix."""
+
+    operand: int
+    sum: int
+    matrix: int  # its argument
+    columns: int  # of the matrix
+    row: int  # the block of units that it reads
+    column: int
+
+
+class Spec(NamedTuple):
+    """A kernel: what it reads and writes, and how it is spread."""
+
+    stages: Stages
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+    operands: tuple[tuple[Any, ...], ...]  # of each stage with sums, in the order in which they lie
+    matrices: tuple[tuple[int, int], ...]  # (argument, columns) of each
+    arguments: int
+    rows: int  # of the batch
+    hidden: int
+    reverse: bool
+    precision: str
+    kept: bool  # operands are written also where no other block asks for them
+    spread: Spread
+
+    @property
+    def groups(self) -> int:
+        """Return how many slices the batch has."""
+        return -(-self.rows // self.spread.rows)
+
+
+def products(spec: Spec) -> list[list[Product]]:
+    """Return the products of each stage that has sums."""
+    found: list[list[Product]] = []
+    for stage, operands in zip(multiplied(spec.stages), spec.operands, strict=True):
+        found.append(
+            [
+                Product(operands.index(v), j, *spec.matrices[block.leaf], block.row, block.at)
+                for j, each in enumerate(stage.sums)
+                for v, block in each.terms
+            ]
+        )
+    return found
+
+
+def multiplied(stages: Stages) -> list[Any]:
+    """Return the stages that have products."""
+    return [stage for stage in stages.stages if stage.sums]
+
+
+def terms(stages: Stages) -> int:
+    """Return how many blocks of matrices a step reads."""
+    return sum(len(each.terms) for stage in stages.stages for each in stage.sums)
+
+
+def held(spread: Spread, count: int) -> tuple[int, int]:
+    """Return (registers of a thread, bytes of shared memory) that blocks of R take."""
+    each = spread.chunks * 2 * 4
+    inside = min(count, REGISTERS // each)
+    return inside * each, (count - inside) * each * spread.threads * 4
+
+
+def reduced(spread: Spread, sums: int) -> int:
+    """Return the bytes in which the warps of a tile add up their products, two turns of them."""
+    if spread.slices == 1:
+        return 0
+    return 2 * spread.tiles * spread.slices * sums * 2 * spread.wide * 2 * 32 * 4
+
+
+def block(spread: Spread, operands: int) -> int:
+    """Return the bytes of a tile's operands in shared memory: the next tile's lie in other banks."""
+    return operands * spread.rows * TILE * 2 + 64
+
+
+def memory(spread: Spread, stages: Stages) -> list[tuple[str, int]]:
+    """Return the parts of shared memory and their bytes."""
+    parts = [("matrices", held(spread, terms(stages))[1])]
+    for i, stage in enumerate(multiplied(stages)):
+        count = len({v for each in stage.sums for v, _ in each.terms})
+        if spread.joined in ("alone", "cluster", "letters"):
+            parts.append((f"operands{i}", 2 * spread.units // TILE * block(spread, count)))
+        if spread.joined in ("cluster", "letters"):
+            parts.append((f"letters{i}", 2 * spread.tiles * count * spread.rows * TILE * 2))
+            parts.append((f"bells{i}", 16))
+        parts.append((f"sums{i}", reduced(spread, len(stage.sums))))
+    return parts
+
+
+def spreads(hidden: int, rows: int, stages: Stages, blocks: int) -> Iterator[Spread]:
+    """Give every way to spread a layer that fits `blocks` multiprocessors, their registers and memory."""
+    count, sums = terms(stages), max(len(stage.sums) for stage in stages.stages)
+    for tiles in range(1, WARPS + 1):
+        for slices in (1, 2, 4, 8):
+            if tiles * slices > WARPS:
+                continue
+            members = -(-hidden // (TILE * tiles))
+            if members > 1:
+                members = next((n for n in CLUSTERS if n >= members), members)
+            while members * tiles * TILE % (CHUNK * slices):
+                members = members * 2 if members < CLUSTERS[-1] else members + 1
+            for wide in (1, 2, 4, 8):
+                now = Spread(members, tiles, slices, wide)
+                groups = -(-rows // now.rows)
+                if wide > 1 and rows <= ROWS * wide // 2:
+                    continue
+                if now.joined in ("flags", "words") and members * groups > blocks:
+                    continue
+                live = sums * (min(wide, 2) if slices > 1 else wide) * 4
+                if held(now, count)[0] + live > 192 or live > 64:
+                    continue
+                if sum(size for _, size in memory(now, stages)) <= SHARED:
+                    yield now
+
+
+def cost(spread: Spread, hidden: int, rows: int, stages: Stages, blocks: int) -> float:
+    """Return about how many cycles a step takes."""
+    sums = sum(len(stage.sums) for stage in stages.stages)
+    groups = -(-rows // spread.rows)
+    waves = -(-spread.members * groups // blocks)
+    warps = -(-spread.tiles * spread.slices // 4)  # of a quarter of a multiprocessor
+    multiply = warps * terms(stages) * spread.chunks * 2 * spread.wide * 7.0
+    shared = held(spread, terms(stages))[1] / 128 * spread.wide / min(spread.wide, 2)
+    finish = spread.tiles * TILE * spread.rows * 5 / 16
+    owners = spread.tiles * spread.owners
+    finish *= max(1.0, 4 / owners)
+    add = 0.0
+    if spread.slices > 1:
+        add = 60 + 2 * spread.tiles * spread.slices * sums * 2 * spread.wide * 2
+    heard = sum(len({v for e in s.sums for v, _ in e.terms}) for s in stages.stages)
+    read = spread.rows * spread.units * heard * 2
+    wait = 60.0 * len(multiplied(stages))
+    if spread.joined == "cluster":
+        wait = 500.0 * len(multiplied(stages))
+    elif spread.members > 1:
+        wait = 1800.0 * len(multiplied(stages))
+        wait += max(read * spread.tiles / 48, read * spread.tiles * spread.members * groups / 3000)
+    return waves * (multiply + shared + finish + add + wait)
+
+
+def spread(hidden: int, rows: int, stages: Stages, blocks: int) -> Spread | None:
+    """Return the way to spread a layer that should take the least time, None where none fits."""
+    found = list(spreads(hidden, rows, stages, blocks))
+    return min(found, key=lambda each: cost(each, hidden, rows, stages, blocks), default=None)
