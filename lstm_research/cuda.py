@@ -334,6 +334,7 @@ def described(
         outputs=outputs,
         operands=operands,
         matrices=tuple((given + i, r.shape[1]) for i, r in enumerate(matrices)),
+        sizes=tuple((given + i, r.size) for i, r in enumerate(matrices)),
         arguments=given + len(matrices),
         rows=batch,
         hidden=hidden,

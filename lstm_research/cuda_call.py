@@ -24,7 +24,7 @@ from jax.interpreters import batching, mlir
 
 from lstm_research import cuda_driver
 from lstm_research.cuda_kernel import Kernel, shared_bytes
-from lstm_research.cuda_plan import Spec
+from lstm_research.cuda_plan import Spec, packed
 from lstm_research.cuda_prelude import COMMON, GPU
 from lstm_research.foreign import version
 
@@ -84,7 +84,8 @@ found:
   %timed = load ptr, ptr %timed.at
   %sides.at = getelementptr i8, ptr %timed, i64 40
   %sides = load ptr, ptr %sides.at
-  %steps = load i64, ptr %sides
+  %side = getelementptr i8, ptr %sides, i64 {side}
+  %steps = load i64, ptr %side
   %short = trunc i64 %steps to i32
   %count = alloca i32
   store i32 %short, ptr %count
@@ -131,17 +132,19 @@ def shapes(spec: Spec, steps: Any) -> list[ShapedArray]:
         made.append(ShapedArray(shape, jnp.dtype(spec.precision)))
     if spec.spread.joined == "flags":
         made.append(ShapedArray((steps, len(spec.operands), spec.groups), np.dtype(np.uint32)))
+    if spec.runs:
+        return [ShapedArray((spec.runs, *each.shape), each.dtype) for each in made]
     return made
 
 
 def spoken(spec: Spec) -> bool:
     """Say whether the operands of every step are written."""
-    return spec.kept or spec.spread.joined in ("words", "flags")
+    return spec.kept or spec.spread.joined == "flags"
 
 
 def outputs(*arguments: Any, call: Call) -> list[ShapedArray]:
     """Return the shapes of what a call gives."""
-    return shapes(call.spec, arguments[call.timed].shape[0])
+    return shapes(call.spec, arguments[call.timed].shape[-3])
 
 
 def lowered(context: Any, *arguments: Any, call: Call) -> Any:
@@ -149,14 +152,21 @@ def lowered(context: Any, *arguments: Any, call: Call) -> Any:
     return jax.ffi.ffi_lowering(registered(call))(context, *arguments)
 
 
-def one_by_one(arguments: Any, axes: Any, call: Call) -> Any:
-    """Call a kernel for each member of a mapped axis, one after the other."""
+def batched(arguments: Any, axes: Any, call: Call) -> Any:
+    """Run all members of a mapped axis in one launch; one after the other where blocks wait for each
+    other through the GPU's memory, or where there is such an axis already.
+    """
     size = next(a.shape[n] for a, n in zip(arguments, axes, strict=True) if n is not None)
-    whole = [
-        jnp.broadcast_to(a, (size, *a.shape)) if n is None else jnp.moveaxis(a, n, 0)
-        for a, n in zip(arguments, axes, strict=True)
-    ]
-    found = jax.lax.map(lambda each: kernel_call.bind(*each, call=call), tuple(whole))
+    first = [a if n is None else jnp.moveaxis(a, n, 0) for a, n in zip(arguments, axes, strict=True)]
+    if call.spec.runs or call.spec.spread.joined == "flags":
+        whole = [
+            jnp.broadcast_to(a, (size, *a.shape)) if n is None else a
+            for a, n in zip(first, axes, strict=True)
+        ]
+        found = jax.lax.map(lambda each: kernel_call.bind(*each, call=call), tuple(whole))
+    else:
+        spec = call.spec._replace(runs=size, each=tuple(n is not None for n in axes))
+        found = kernel_call.bind(*first, call=Call(packed(spec), call.timed))
     return found, [0] * len(found)
 
 
@@ -165,7 +175,7 @@ kernel_call.multiple_results = True
 kernel_call.def_abstract_eval(outputs)
 kernel_call.def_impl(lambda *given, call: jax.jit(partial(kernel_call.bind, call=call))(*given))
 mlir.register_lowering(kernel_call, lowered, platform="cuda")
-batching.primitive_batchers[kernel_call] = one_by_one
+batching.primitive_batchers[kernel_call] = batched
 
 
 def handler(call: Call, kernel: int) -> str:
@@ -191,28 +201,25 @@ def handler(call: Call, kernel: int) -> str:
         f"  store ptr %count, ptr %q{end}",
     ]
     link = spec.spread.joined
-    together = link in ("words", "flags")
-    first = end - len(spec.operands) - (link == "flags")
-    emptied = {"words": range(first, end), "flags": range(end - 1, end)}.get(link, ())
-    for n in emptied:
-        array = arrays[n - spec.arguments]
-        value, clear = -1 if link == "words" else 0, cuda_driver.address("cuMemsetD8Async")
+    if together := link == "flags":
+        clear, array = cuda_driver.address("cuMemsetD8Async"), arrays[-1]
         lines += [
-            f"  %bytes{n} = mul i64 %steps, {array.size * array.dtype.itemsize}",
-            f"  %cleared{n} = call i32 inttoptr (i64 {clear} to ptr)"
-            f"(ptr %d{n}, i8 {value}, i64 %bytes{n}, ptr %stream)",
+            f"  %bytes = mul i64 %steps, {array.size * array.dtype.itemsize}",
+            f"  %cleared = call i32 inttoptr (i64 {clear} to ptr)"
+            f"(ptr %d{end - 1}, i8 0, i64 %bytes, ptr %stream)",
         ]
     major, minor = version()
     return HANDLER.format(
         major=major,
         minor=minor,
         timed=8 * call.timed,
+        side=8 if spec.runs and spec.each[call.timed] else 0,
         values=end,
         parameters=end + 1,
         body="\n".join(lines),
         launch=cuda_driver.address("cuLaunchCooperativeKernel" if together else "cuLaunchKernel"),
         kernel=kernel,
-        grid=spec.spread.members * spec.groups,
+        grid=spec.blocks,
         threads=spec.spread.threads,
         shared=shared_bytes(spec),
         extra="" if together else ", ptr null",

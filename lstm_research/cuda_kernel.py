@@ -13,10 +13,9 @@ from typing import Any
 from lstm_research import cuda_plan
 from lstm_research.blocked import literal
 from lstm_research.cuda_math import converted, kind, number, written
-from lstm_research.cuda_plan import Product, Spec, multiplied, products
+from lstm_research.cuda_plan import INSIDE, Product, Spec, multiplied, products
 
 
-INSIDE = ("alone", "cluster", "letters")  # links through shared memory
 SOON = 4  # steps ahead of which inputs are asked for from the GPU's memory
 WORDS = 48  # registers that hold what a warp has heard
 
@@ -70,7 +69,8 @@ class Kernel:
         yield "SHARED(shared);"
         yield "const int lane = THREAD & 31, warp = THREAD >> 5, q = lane >> 2, r = lane & 3;"
         yield f"const int tile = warp / {spread.slices}, slice = warp % {spread.slices};"
-        yield f"const int group = BLOCK / {spread.members}, member = BLOCK % {spread.members};"
+        yield f"const int group = BLOCK / {spread.members} % {spec.groups}, member = BLOCK % {spread.members};"
+        yield from self.moved()
         yield f"const int unit = (member * {spread.tiles} + tile) * 16 + 2 * q;"
         owners, slices = spread.owners, spread.slices
         yield f"const int turn = (slice + {slices} - tile * {owners} % {slices}) % {slices};"
@@ -103,37 +103,54 @@ class Kernel:
         """Return the step in the arrays that is the s-th of the loop."""
         return f"steps - 1 - {s}" if self.spec.reverse else s
 
+    def moved(self) -> Iterator[str]:
+        """Give the moving of pointers to the arrays of a run."""
+        spec = self.spec
+        if not spec.runs:
+            return
+        yield f"const size_t run = BLOCK / {spec.spread.members * spec.groups};"
+        sizes = dict[int, str]()
+        for each in spec.inputs:
+            rows = {"steps": f"(size_t)steps * {spec.rows}", "shared": "1"}.get(each.kind, str(spec.rows))
+            sizes[each.start] = f"{rows} * {each.width}"
+            if each.kind == "next":
+                sizes[each.whole] = f"(size_t)steps * {spec.rows} * {each.width}"
+        sizes |= {argument: str(size) for argument, size in spec.sizes}
+        for i, size in sizes.items():
+            if spec.each[i]:
+                yield f"a{i} += run * ({size});"
+        for i, each in enumerate(spec.outputs):
+            rows = f"(size_t)steps * {spec.rows}" if each.kind == "steps" else str(spec.rows)
+            if each.kind != "operand":
+                yield f"o{i} += run * ({rows} * {each.width});"
+        for i, group in enumerate(spec.operands):
+            width = len(group) * spec.spread.units // 2
+            if spec.kept:
+                yield f"x{i} += run * ((size_t)steps * {spec.groups * spec.spread.rows} * {width});"
+
     def matrices(self) -> Iterator[str]:
         """Give the reading of R into registers, and into shared memory what those do not hold."""
         spread, at = self.spread, 0
-        inside = cuda_plan.held(spread, sum(map(len, self.products)))[0] // (8 * spread.chunks)
-        self.places: dict[Product, str] = {}
-        for i, stage in enumerate(self.products):
-            for n, each in enumerate(stage):
-                where = f"unsigned r{i}_{n}[{spread.chunks}][2][4];"
-                if at < inside:
-                    yield where
-                    self.places[each] = f"r{i}_{n}[c][h]"
-                else:
-                    start = (at - inside) * spread.chunks * 2
-                    self.places[each] = f"shelf[({start} + c * 2 + h) * {spread.threads} + THREAD]"
-                at += 1
+        inside = cuda_plan.held(spread, sum(map(len, self.products)))[0] // 4
+        self.places: dict[tuple[int, int, int], str] = {}
+        yield f"unsigned held[{max(1, inside)}][4];"
         yield "Words* const shelf = (Words*)shared;"
         half = "true" if self.spec.precision == "float16" else "false"
-        for stage in self.products:
-            for each in stage:
-                yield f"UNROLL for (int c = 0; c < {spread.chunks}; ++c) UNROLL for (int h = 0; h < 2; ++h) {{"
-                yield f"const int k = slice * {spread.chunks * 32} + c * 32 + r * 8 + 4 * h;"
-                place = self.places[each]
-                if place.startswith("shelf"):
-                    yield "unsigned now[4];"
-                begin = f"a{each.matrix} + {each.column * self.spec.hidden}"
-                size = f"{self.spec.hidden}, {each.columns}, {each.row * self.spec.hidden}"
-                target = "now" if place.startswith("shelf") else place
-                yield f"panel<{half}>({target}, {begin}, {size}, k, unit);"
-                if place.startswith("shelf"):
-                    yield f"{place} = Words{{now[0], now[1], now[2], now[3]}};"
-                yield "}"
+        for i, stage in enumerate(self.products):
+            for n, each in enumerate(stage):
+                for piece in range(2 * spread.chunks):
+                    begin = f"a{each.matrix} + {each.column * self.spec.hidden}"
+                    size = f"{self.spec.hidden}, {each.columns}, {each.row * self.spec.hidden}"
+                    k = f"slice * {spread.chunks * 32} + {piece // 2 * 32 + piece % 2 * 4} + r * 8"
+                    if at < inside:
+                        place = f"held[{at}]"
+                        yield f"panel<{half}>({place}, {begin}, {size}, {k}, unit);"
+                    else:
+                        place = f"shelf[{(at - inside) * spread.threads} + THREAD]"
+                        yield f"{{ unsigned now[4]; panel<{half}>(now, {begin}, {size}, {k}, unit);"
+                        yield f"{place} = Words{{now[0], now[1], now[2], now[3]}}; }}"
+                    self.places[i, n, piece] = place
+                    at += 1
 
     def declared(self, prefix: str, leaf: int, at: int) -> str:
         """Return the declaration of the elements of a block."""
@@ -293,13 +310,10 @@ class Kernel:
         else:
             rows, line = spec.groups * spread.rows, 2 * width
             step, next_ = 64, 2 * spread.units
-            if link == "flags":
-                flag = f"flags + ((size_t)t * {len(spec.operands)} + {turn}) * {spec.groups} + group"
-                yield f"barrier(); if (THREAD == 0) raise({flag});"
-                yield from aside
-                yield f"await({flag}, {spread.members});"
-            else:
-                yield from aside
+            flag = f"flags + ((size_t)t * {len(spec.operands)} + {turn}) * {spec.groups} + group"
+            yield f"barrier(); if (THREAD == 0) raise({flag});"
+            yield from aside
+            yield f"await({flag}, {spread.members});"
             yield f"const unsigned char* const e{turn} = (const unsigned char*)x{turn}"
             yield f"+ (((size_t)t * {rows} + group * {spread.rows} + q) * {width} + slice * {spread.chunks * 32} + r * 8) * 2;"
         chains = -(-4 // len(stage.sums))
@@ -311,26 +325,21 @@ class Kernel:
         where = [
             f"e{turn} + {tile * 8 * line + at * next_}, {step}" for tile, at in items
         ]
-        take = "hear" if link == "words" else "take"
         yield "{"
         yield f"unsigned w[{ahead}][{spread.chunks}][4];"
-        yield f"{take}(w[0], {where[0]});"
-        if link == "words":
-            yield f"settle(w[0], {where[0]});"
+        yield f"take(w[0], {where[0]});"
         for n in range(1, ahead - 1):
-            yield f"{take}(w[{n}], {where[n]});"
+            yield f"take(w[{n}], {where[n]});"
         for n, (tile, at) in enumerate(items):
             if at == 0:
                 yield f"{{ float acc[{len(stage.sums)}][{chains}][4] = {{}};"
             if n + ahead - 1 < len(items) and ahead > 1:
-                yield f"{take}(w[{(n + ahead - 1) % ahead}], {where[n + ahead - 1]});"
-            if link == "words" and n:
-                yield f"settle(w[{n % ahead}], {where[n]});"
-            yield f"UNROLL for (int c = 0; c < {spread.chunks}; ++c) UNROLL for (int h = 0; h < 2; ++h) {{"
-            for k, each in enumerate(self.products[turn]):
-                if each.operand == at:
-                    yield from self.mma(k, each, f"w[{n % ahead}][c]", chains, half)
-            yield "}"
+                yield f"take(w[{(n + ahead - 1) % ahead}], {where[n + ahead - 1]});"
+            for piece in range(2 * spread.chunks):
+                for k, each in enumerate(self.products[turn]):
+                    if each.operand == at:
+                        words = f"w[{n % ahead}][{piece // 2}]"
+                        yield self.mma(self.places[turn, k, piece], each, piece, words, chains, half)
             if at == len(operands) - 1:
                 yield from self.gather(turn, stage, tile, chains)
                 yield "}"
@@ -338,14 +347,16 @@ class Kernel:
         if spread.slices > 1:
             yield from self.add(turn, stage)
 
-    def mma(self, k: int, each: Product, words: str, chains: int, half: str) -> Iterator[str]:
-        """Give the products of one block of a matrix with an operand at hand."""
-        place = self.places[each]
+    def mma(
+        self, place: str, each: Product, piece: int, words: str, chains: int, half: str
+    ) -> str:
+        """Return the products of a piece of a matrix with what is at hand of an operand."""
+        total, low = f"acc[{each.sum}][{piece % chains}]", 2 * (piece % 2)
+        heard = f"{words}[{low}], {words}[{low + 1}]"
         if place.startswith("shelf"):
-            yield f"const Words m{k} = {place}; const unsigned g{k}[4] = {{m{k}.x, m{k}.y, m{k}.z, m{k}.w}};"
-            place = f"g{k}"
-        total = f"acc[{each.sum}][(2 * c + h) % {chains}]"
-        yield f"mma<{half}>({total}, {place}, {words}[2 * h], {words}[2 * h + 1]);"
+            now = f"const Words m = {place}; const unsigned g[4] = {{m.x, m.y, m.z, m.w}};"
+            return f"{{ {now} mma<{half}>({total}, g, {heard}); }}"
+        return f"mma<{half}>({total}, {place}, {heard});"
 
     def gather(self, turn: int, stage: Any, tile: int, chains: int) -> Iterator[str]:
         """Give what becomes of the sums of a warp: values, or its part of them for the owners."""
@@ -413,10 +424,10 @@ class Kernel:
                 start = f"{self.offset(f'letters{turn}')} + (odd * {spread.tiles} + tile) * {size}"
             row = f"({at * spread.rows} + column[j] - group * {spread.rows})"
             yield f"*(unsigned*)(shared + {start} + {row} * 32 + q * 4) = word;"
-        if spread.joined in ("words", "flags") or spec.kept:
+        if spread.joined == "flags" or spec.kept:
             rows, width = spec.groups * spread.rows, count * spread.units
             place = f"x{turn} + ((((size_t)t * {rows} + column[j]) * {width} + {at * spread.units} + unit) >> 1)"
-            yield f"{'say' if spread.joined == 'words' else 'put'}({place}, word);"
+            yield f"*({place}) = word;"
         yield "}"
 
     def offset(self, part: str) -> int:

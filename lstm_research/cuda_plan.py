@@ -13,6 +13,7 @@ from lstm_research.native_plan import Input, Output
 from lstm_research.native_stages import Stages
 
 TILE, ROWS, CHUNK = 16, 8, 32  # units and sequences of a tile of products; units heard in one load
+INSIDE = ("alone", "cluster", "letters")  # links through shared memory
 CLUSTERS = (2, 4, 8, 16)  # blocks that may write into each other's shared memory
 WARPS = 8  # of a block, at most
 REGISTERS = 144  # that hold R, of a thread's 255
@@ -86,6 +87,7 @@ class Spec(NamedTuple):
     outputs: tuple[Output, ...]
     operands: tuple[tuple[Any, ...], ...]  # of each stage with sums, in the order in which they lie
     matrices: tuple[tuple[int, int], ...]  # (argument, columns) of each
+    sizes: tuple[tuple[int, int], ...]  # (argument, numbers) of each matrix
     arguments: int
     rows: int  # of the batch
     hidden: int
@@ -93,11 +95,18 @@ class Spec(NamedTuple):
     precision: str
     kept: bool  # operands are written also where no other block asks for them
     spread: Spread
+    runs: int = 0  # of a pack, side by side in the grid; 0: one that has no axis
+    each: tuple[bool, ...] = ()  # by argument: every run has its own
 
     @property
     def groups(self) -> int:
         """Return how many slices the batch has."""
         return -(-self.rows // self.spread.rows)
+
+    @property
+    def blocks(self) -> int:
+        """Return the blocks of the grid."""
+        return self.spread.members * self.groups * max(1, self.runs)
 
 
 def products(spec: Spec) -> list[list[Product]]:
@@ -126,9 +135,9 @@ def terms(stages: Stages) -> int:
 
 def held(spread: Spread, count: int) -> tuple[int, int]:
     """Return (registers of a thread, bytes of shared memory) that blocks of R take."""
-    each = spread.chunks * 2 * 4
-    inside = min(count, REGISTERS // each)
-    return inside * each, (count - inside) * each * spread.threads * 4
+    pieces = count * spread.chunks * 2
+    inside = min(pieces, REGISTERS // 4)
+    return inside * 4, (pieces - inside) * 16 * spread.threads
 
 
 def reduced(spread: Spread, sums: int) -> int:
@@ -148,7 +157,7 @@ def memory(spread: Spread, stages: Stages) -> list[tuple[str, int]]:
     parts = [("matrices", held(spread, terms(stages))[1])]
     for i, stage in enumerate(multiplied(stages)):
         count = len({v for each in stage.sums for v, _ in each.terms})
-        if spread.joined in ("alone", "cluster", "letters"):
+        if spread.joined in INSIDE:
             parts.append((f"operands{i}", 2 * spread.units // TILE * block(spread, count)))
         if spread.joined in ("cluster", "letters"):
             parts.append((f"letters{i}", 2 * spread.tiles * count * spread.rows * TILE * 2))
@@ -174,7 +183,7 @@ def spreads(hidden: int, rows: int, stages: Stages, blocks: int) -> Iterator[Spr
                 groups = -(-rows // now.rows)
                 if wide > 1 and rows <= ROWS * wide // 2:
                     continue
-                if now.joined in ("flags", "words") and members * groups > blocks:
+                if now.joined == "flags" and members * groups > blocks:
                     continue
                 live = sums * (min(wide, 2) if slices > 1 else wide) * 4
                 if held(now, count)[0] + live > 192 or live > 64:
@@ -183,32 +192,45 @@ def spreads(hidden: int, rows: int, stages: Stages, blocks: int) -> Iterator[Spr
                     yield now
 
 
-def cost(spread: Spread, hidden: int, rows: int, stages: Stages, blocks: int) -> float:
+def cost(spread: Spread, rows: int, stages: Stages, blocks: int, runs: int = 1) -> float:
     """Return about how many cycles a step takes."""
     sums = sum(len(stage.sums) for stage in stages.stages)
-    groups = -(-rows // spread.rows)
+    groups = -(-rows // spread.rows) * runs
     waves = -(-spread.members * groups // blocks)
     warps = -(-spread.tiles * spread.slices // 4)  # of a quarter of a multiprocessor
     multiply = warps * terms(stages) * spread.chunks * 2 * spread.wide * 7.0
-    shared = held(spread, terms(stages))[1] / 128 * spread.wide / min(spread.wide, 2)
-    finish = spread.tiles * TILE * spread.rows * 5 / 16
+    multiply += held(spread, terms(stages))[1] / 128 * spread.wide
     owners = spread.tiles * spread.owners
-    finish *= max(1.0, 4 / owners)
+    finish = spread.tiles * TILE * spread.rows * 5 / 16 * max(1.0, 4 / owners)
     add = 0.0
     if spread.slices > 1:
         add = 60 + 2 * spread.tiles * spread.slices * sums * 2 * spread.wide * 2
     heard = sum(len({v for e in s.sums for v, _ in e.terms}) for s in stages.stages)
-    read = spread.rows * spread.units * heard * 2
-    wait = 60.0 * len(multiplied(stages))
-    if spread.joined == "cluster":
-        wait = 500.0 * len(multiplied(stages))
-    elif spread.members > 1:
-        wait = 1800.0 * len(multiplied(stages))
-        wait += max(read * spread.tiles / 48, read * spread.tiles * spread.members * groups / 3000)
-    return waves * (multiply + shared + finish + add + wait)
+    turns = len(multiplied(stages))
+    wait = {"alone": 200.0, "cluster": 500.0, "letters": 500.0, "flags": 2000.0}[spread.joined] * turns
+    if spread.joined == "flags":
+        read = spread.rows * spread.units * heard * 2 * spread.tiles
+        wait += max(read / 48, read * spread.members * groups / 3000)
+    elif spread.joined != "alone":
+        wait += spread.units // TILE * 16 * turns
+    return waves * (multiply + finish + add + wait)
 
 
 def spread(hidden: int, rows: int, stages: Stages, blocks: int) -> Spread | None:
     """Return the way to spread a layer that should take the least time, None where none fits."""
     found = list(spreads(hidden, rows, stages, blocks))
-    return min(found, key=lambda each: cost(each, hidden, rows, stages, blocks), default=None)
+    return min(found, key=lambda each: cost(each, rows, stages, blocks), default=None)
+
+
+def packed(spec: Spec, blocks: int = 132) -> Spec:
+    """Return a kernel of many runs, spread for them; its arrays stay as they are."""
+    now, stages = spec.spread, spec.stages
+    able = [
+        each
+        for each in (now, *spreads(spec.hidden, spec.rows, stages, blocks))
+        if each.units == now.units
+        and -(-spec.rows // each.rows) * each.rows == spec.groups * now.rows
+        and each.joined != "flags"
+    ]
+    best = min(able, key=lambda each: cost(each, spec.rows, stages, blocks, spec.runs))
+    return spec._replace(spread=best)

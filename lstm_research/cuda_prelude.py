@@ -4,8 +4,6 @@
 and runs the same kernel there. `COMMON` is built on them.
 """
 
-EMPTY = 0xFFFFFFFF  # what an operand's place holds before it is written: no rounding makes this word
-
 GPU = r"""
 #define KERNEL(threads, members) __global__ void __cluster_dims__(members, 1, 1) __launch_bounds__(threads, 1)
 #define FUNCTION __device__ __forceinline__
@@ -18,20 +16,10 @@ typedef float2 Two;
 
 FUNCTION void barrier() { __syncthreads(); }
 FUNCTION void some(int which, int threads) { asm volatile("bar.sync %0, %1;" :: "r"(which), "r"(threads) : "memory"); }
-FUNCTION bool anybody(bool wrong) { return __any_sync(0xffffffffu, wrong); }
 
 FUNCTION float fast_tanh(float x) { float y; asm("tanh.approx.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
 
-FUNCTION void hear_words(unsigned* w, const unsigned char* place) {
-  asm volatile("ld.relaxed.gpu.global.v4.u32 {%0, %1, %2, %3}, [%4];"
-    : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3]) : "l"(place));
-}
-FUNCTION void say(unsigned* place, unsigned word) {
-  asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" :: "l"(place), "r"(word) : "memory");
-}
-
 FUNCTION void fetch(const float* place) { asm volatile("prefetch.global.L2 [%0];" :: "l"(place)); }
-FUNCTION void put(unsigned* place, unsigned word) { *place = word; }
 FUNCTION void row() { __syncwarp(); }
 
 FUNCTION void raise(unsigned* flag) { asm volatile("red.release.gpu.global.add.u32 [%0], 1;" :: "l"(flag) : "memory"); }
@@ -130,22 +118,5 @@ template <int chunks> FUNCTION void take(unsigned (&w)[chunks][4], const unsigne
     const Words now = *(const Words*)(place + c * step);
     w[c][0] = now.x; w[c][1] = now.y; w[c][2] = now.z; w[c][3] = now.w;
   }
-}
-
-template <int chunks> FUNCTION void hear(unsigned (&w)[chunks][4], const unsigned char* place, int step) {
-  UNROLL for (int c = 0; c < chunks; ++c) hear_words(w[c], place + c * step);
-}
-
-FUNCTION bool unsaid(const unsigned* w) {
-  return w[0] == 0xffffffffu || w[1] == 0xffffffffu || w[2] == 0xffffffffu || w[3] == 0xffffffffu;
-}
-
-template <int chunks> FUNCTION void settle(unsigned (&w)[chunks][4], const unsigned char* place, int step) {
-  bool wrong;
-  do {
-    wrong = false;
-    UNROLL for (int c = 0; c < chunks; ++c)
-      if (unsaid(w[c])) { wrong = true; hear_words(w[c], place + c * step); }
-  } while (anybody(wrong));
 }
 """

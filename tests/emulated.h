@@ -37,16 +37,6 @@ static void barrier() { Gate& g = here->block->gates[0]; meet(g.waiting, g.turn,
 static void some(int which, int threads) { Gate& g = here->block->gates[which]; meet(g.waiting, g.turn, threads); }
 static Warp& warp_of() { return here->block->warps[here->thread / 32]; }
 static void together() { Warp& w = warp_of(); meet(w.waiting, w.turn, 32); }
-static bool anybody(bool wrong) {
-  Warp& w = warp_of();
-  w.wrong[here->thread % 32] = wrong;
-  together();
-  bool found = false;
-  for (bool each : w.wrong) found |= each;
-  together();
-  if (found) rest();
-  return found;
-}
 static float fast_tanh(float x) { return std::tanh(x); }
 
 static std::uint16_t narrowed(float x, bool half) {
@@ -72,8 +62,6 @@ static float widened(std::uint16_t word, bool half) {
 template <bool half> unsigned pack(float low, float high) {
   return (unsigned)narrowed(low, half) | (unsigned)narrowed(high, half) << 16;
 }
-static void hear_words(unsigned* w, const unsigned char* place) { std::memcpy(w, place, 16); }
-static void say(unsigned* place, unsigned word) { *place = word; }
 
 // Rows 0 to 15 of A are those of the lanes, lane / 4 and lane / 4 + 8; of B a lane holds one column.
 template <bool half> void mma(float* d, const unsigned* a, unsigned b0, unsigned b1) {
@@ -98,7 +86,6 @@ template <bool half> void mma(float* d, const unsigned* a, unsigned b0, unsigned
 }
 
 static void fetch(const float*) {}
-static void put(unsigned* place, unsigned word) { *place = word; }
 static void row() { together(); }
 static void raise(unsigned* flag) { ++*flag; }
 static void await(const unsigned* flag, unsigned count) { while (*(volatile const unsigned*)flag < count) rest(); together(); }

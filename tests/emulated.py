@@ -15,7 +15,7 @@ from jax.interpreters import mlir
 
 from lstm_research import cuda_call
 from lstm_research.cuda_kernel import Kernel, shared_bytes
-from lstm_research.cuda_prelude import COMMON, EMPTY
+from lstm_research.cuda_prelude import COMMON
 
 HERE = Path(__file__).parent
 COMPILER = shutil.which("g++") or shutil.which("clang++")
@@ -59,7 +59,7 @@ def run(call, seed, *arguments):
     """Run a kernel on NumPy arrays; return what it gives."""
     spec = call.spec
     given = [np.ascontiguousarray(a, np.float32) for a in arguments]
-    steps = given[call.timed].shape[0]
+    steps = given[call.timed].shape[-3]
     made = []
     for each in cuda_call.shapes(spec, steps):
         if each.dtype == np.uint32:
@@ -67,15 +67,14 @@ def run(call, seed, *arguments):
             continue
         array = np.full(each.shape, np.nan, np.float32) if each.dtype == np.float32 else None
         if array is None:
-            array = np.full((each.size + 1) // 2, EMPTY, np.uint32).view(np.uint16)[: each.size]
+            array = np.full((each.size + 1) // 2, 0xFFFFFFFF, np.uint32).view(np.uint16)[: each.size]
             array = array.reshape(each.shape)
         made.append(array)
     library = built(Kernel(spec).text, len(given) + len(made))
     for i, array in enumerate([*given, *made]):
         library.fill(i, array.ctypes.data_as(ctypes.c_void_p))
     library.set_steps(steps)
-    blocks = spec.spread.members * spec.groups
-    stuck = library.emulate(blocks, spec.spread.threads, shared_bytes(spec), spec.spread.members, ctypes.c_uint64(seed))
+    stuck = library.emulate(spec.blocks, spec.spread.threads, shared_bytes(spec), spec.spread.members, ctypes.c_uint64(seed))
     assert not stuck, "threads wait for each other"
     kinds = [each.dtype for each in cuda_call.shapes(spec, steps)]
     return tuple(array.view(kind) for array, kind in zip(made, kinds, strict=True))
