@@ -26,9 +26,7 @@ COMMANDS = (
 )  # files of `commands/`
 
 
-def main(
-    arguments: Sequence[str] | None = None, loaded: Callable[[], None] = lambda: None
-) -> int:
+def main(arguments: Sequence[str] | None = None, loaded: Callable[[], None] = lambda: None) -> int:
     """Run one command and return its exit code; loaded: called once its packages are there."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help", "help"):
