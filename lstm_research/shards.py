@@ -22,7 +22,7 @@ from typing import Any
 import jax
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
-from lstm_research.axes import Array, Hiddens, Tree
+from lstm_research.axes import Hiddens, Tree
 from lstm_research.cell import Weights
 
 AXIS = "sequences"  # the axis of a mesh over which a batch is split

@@ -48,9 +48,9 @@ def ahead(
     def begun(run: Run) -> tuple[Run, State]:
         return run, jax.tree.map(np.asarray, program.begin(run.member))
 
-    begun, queue = elsewhere(begun), collections.deque[Future]()
+    there, queue = elsewhere(begun), collections.deque[Future]()
     for run in runs:
-        queue.append(executor.submit(begun, run))
+        queue.append(executor.submit(there, run))
         if len(queue) > depth:
             yield queue.popleft().result()
     while queue:
