@@ -51,9 +51,21 @@ def names(group: str) -> list[str]:
 
 def document(group: str, name: str) -> Any:
     """Return what the YAML of a name says; raise UnknownName with the nearest spelling."""
-    if name not in names(group):
+    path = folder() / group / f"{name}.yaml"
+    if not path.is_file() or name not in names(group):
         raise UnknownName(unknown(group, name, names(group), group))
-    return yaml.safe_load((folder() / group / f"{name}.yaml").read_text(encoding="utf-8"))
+    return read(path)
+
+
+def read(path: Path) -> Any:
+    """Return what a YAML says; by the parser in C where PyYAML has it, which is ten times as fast."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(path.read_text(encoding="utf-8"), loader)
+
+
+def documents(group: str) -> dict[str, dict[str, Any]]:
+    """Return the settings of every name of a group."""
+    return {name: read(folder() / group / f"{name}.yaml") or {} for name in names(group)}
 
 
 def settings(group: str, name: str) -> dict[str, Any]:

@@ -200,6 +200,5 @@ def fault(path: str, hint: Any, value: Any, error: pydantic.ValidationError) -> 
 def named(group: str) -> dict[str, dict[str, Any]]:
     """Return every name of a group with its resolved settings: what tables find a run's label in."""
     return {
-        name: written(section(group, catalogue.settings(group, name)))
-        for name in catalogue.names(group)
+        name: written(section(group, values)) for name, values in catalogue.documents(group).items()
     }

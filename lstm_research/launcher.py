@@ -48,7 +48,6 @@ def launch(
         ledger.note(settings.root, line, specs)
     worker = local.hire() if len(specs) > 1 else None  # before the display has a thread
     listeners = trackers.start(tracked, settings.root, label=variant)
-    titles = [title(spec) for spec in specs]
     outcomes: list[Outcome | None] = [None] * len(specs)
     with display([spec.budget.steps for spec in specs]) as shown:
 
@@ -56,7 +55,7 @@ def launch(
             outcomes[which] = outcome
             shown.end(which, outcome.status, outcome.ran)
 
-        heard = lambda which, event: shown.event(which, titles[which], event)
+        heard = lambda which, event: shown.event(which, title(specs[which]), event)
         hooks = local.Hooks(event=heard, end=end, tell=shown.say)
         local.launch(specs, settings, hooks, listeners=listeners, worker=worker)
     for listener in listeners:

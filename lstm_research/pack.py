@@ -112,7 +112,7 @@ class Pack:
 
         started = time.perf_counter()
         state = jax.tree.map(self._shape, self.program.state)
-        given = (self._shape(jnp.int32(0)), self._shape(jnp.int32(0)))
+        given = (self._shape(np.int32(0)), self._shape(np.int32(0)))
         with self.at_hand():
             lowered = self.jit(each, donate_argnums=0).lower(state, given, self.data)
         compiled = lowered.compile()

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 from jax import lax
@@ -254,9 +255,10 @@ def pieces(rows: int, most: int) -> int:
 
 def unused(leaf: jax.ShapeDtypeStruct) -> Array:
     """Return a leaf of a random stream that nobody draws from: each call brings its own keys."""
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.key(0)
-    return jnp.zeros(leaf.shape, leaf.dtype)
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):  # key(0), without a program that makes it
+        data = jax.eval_shape(jax.random.key_data, leaf)
+        return jax.random.wrap_key_data(jax.device_put(np.zeros(data.shape, data.dtype)))
+    return jax.device_put(np.zeros(leaf.shape, leaf.dtype))
 
 
 def dynamic(network: NetworkSpec, rule: OptimizerSpec) -> dict[str, float]:

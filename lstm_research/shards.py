@@ -5,6 +5,11 @@ devices of that mesh. Weights go to all of them; the gradients of the shares are
 loop. Two cores inside one small product are hardly faster than one; two cores with half of the batch
 each are almost twice as fast, once each is a device of its own (`start.cores`).
 
+XLA makes one exchange of all gradients. They are not joined to one array for it: XLA's CPU backend would
+take sums over the batch (of peepholes) inside the loop that joins, reading them masked at every place of
+the join, and a masked read costs hundreds of cycles where it meets no memory: 33 or 95 ms a step, by
+where the arrays lay.
+
 A batch stays whole where its first axis does not divide, and in a call with noise, whose random numbers
 belong to the whole batch.
 """
@@ -15,10 +20,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
-from lstm_research.axes import Array, Hiddens, Tree
+from lstm_research.axes import Hiddens, Tree
 from lstm_research.cell import Weights
 
 AXIS = "sequences"  # the axis of a mesh over which a batch is split
@@ -47,12 +51,7 @@ def split(
 ) -> tuple[Tree, Hiddens]:
     """Call run(weights, carry, now) on each device with its share; `now` has time as its first axis."""
     whole, batch, steps = PartitionSpec(), PartitionSpec(AXIS), PartitionSpec(None, AXIS)
-    flat, shaped = ravel_pytree(weights._replace(row=None))  # one array: one exchange of gradients
-
-    def one(flat: Array, row: Tree, carry: Tree, now: Tree) -> tuple[Tree, Hiddens]:
-        return run(shaped(flat)._replace(row=row), carry, now)
-
     each = jax.shard_map(
-        one, in_specs=(whole, whole, batch, steps), out_specs=(batch, steps), check_vma=False
+        run, in_specs=(whole, batch, steps), out_specs=(batch, steps), check_vma=False
     )
-    return each(flat, weights.row, carry, now)
+    return each(weights, carry, now)

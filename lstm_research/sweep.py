@@ -6,7 +6,7 @@ first has started.
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -135,15 +135,24 @@ def built(data: dict[str, Any]) -> RunSpec:
     return build({key: value for key, value in data.items() if key not in RIM})
 
 
-def specs(overrides: Sequence[str], sweep: bool = False) -> list[RunSpec]:
+def seedless(job: Sequence[str]) -> tuple[str, ...]:
+    """Return the overrides of a job without its seeds: jobs that share them are composed once."""
+    return tuple(word for word in job if not SEED.fullmatch(word))
+
+
+def specs(
+    overrides: Sequence[str],
+    sweep: bool = False,
+    known: Mapping[tuple[str, ...], dict[str, Any]] | None = None,
+) -> list[RunSpec]:
     """Return the spec of every job; raise ConfigError with every fault of every job, once each.
 
     Jobs that differ in their seed alone are composed once: Hydra takes a tenth of a second for each.
+    known: what is composed already, by its overrides without a seed.
     """
-    found, faults = [], []
-    once: dict[tuple[str, ...], dict[str, Any]] = {}
+    found, faults, once = [], [], dict(known or {})
     for job in jobs(overrides, sweep):
-        words = tuple(word for word in job if not SEED.fullmatch(word))
+        words = seedless(job)
         seeds = [int(word.partition("=")[2]) for word in job if SEED.fullmatch(word)]
         try:
             if words not in once:

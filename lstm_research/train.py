@@ -27,8 +27,10 @@ def train(pack: Pack, runs: Iterable[Run], clock: Callable[[], float] = time.per
     not an error. The next run takes its slot at once.
     """
     slots, fresh = Slots(pack), "advance" not in pack.__dict__
-    pack.advance  # noqa: B018 (compiles before the clock runs)
     with ThreadPoolExecutor(1) as executor:
+        if fresh:  # the pieces of a start compile beside the steps, and are kept
+            executor.submit(elsewhere(pack.program.begin), pack.program.member(0))
+        pack.advance  # noqa: B018 (compiles before the clock runs)
         waiting = ahead(pack.program, iter(runs), executor, pack.width)
         while slots.fill(waiting):
             slots.advance(clock)
@@ -42,19 +44,28 @@ def ahead(
     program: Program, runs: Iterator[Run], executor: Executor, depth: int
 ) -> Iterator[tuple[Run, State]]:
     """Yield runs with their states at step 0, which another thread draws `depth` runs ahead."""
-    double = jax.config.jax_enable_x64  # of this thread  # pyright: ignore[reportAttributeAccessIssue]
 
     def begun(run: Run) -> tuple[Run, State]:
-        with jax.enable_x64(double):
-            return run, jax.tree.map(np.asarray, program.begin(run.member))
+        return run, jax.tree.map(np.asarray, program.begin(run.member))
 
-    queue: collections.deque[Future] = collections.deque()
+    there, queue = elsewhere(begun), collections.deque[Future]()
     for run in runs:
-        queue.append(executor.submit(begun, run))
+        queue.append(executor.submit(there, run))
         if len(queue) > depth:
             yield queue.popleft().result()
     while queue:
         yield queue.popleft().result()
+
+
+def elsewhere(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a function for another thread, where numbers are as wide as in this one."""
+    double = jax.config.jax_enable_x64  # of this thread  # pyright: ignore[reportAttributeAccessIssue]
+
+    def same(given: Any) -> Any:
+        with jax.enable_x64(double):
+            return function(given)
+
+    return same
 
 
 class Slots:

@@ -62,6 +62,8 @@ def test_two_devices_give_what_one_gives(float64, name, reverse, engine, masked)
         got = compiled(*data)
     agree(jax.tree.map(np.asarray, got), want)
     assert compiled.as_text().count(" all-reduce(") <= 2, "gradients travel once, after the loop"
+    joined = sum(leaf.size for leaf in jax.tree.leaves(data[0]._replace(row=None)))
+    assert f"[{joined}]" not in compiled.as_text(), "sums inside a join read beyond their arrays"
 
 
 def test_a_batch_that_does_not_divide_stays_whole():

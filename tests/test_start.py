@@ -106,3 +106,57 @@ assert told() == LATE
 def test_a_service_computes_in_the_thread_that_calls_if_it_says_so_in_time(late):
     code = SERVED.replace("LATE", str(late))
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=120)
+
+
+LOADED = """
+import gc, sys
+from lstm_research import cli
+assert "jax" not in sys.modules, "loaded before `entry` has put the collector aside"
+seen = []
+cli.command = lambda name: lambda words: seen.append((gc.isenabled(), gc.get_freeze_count() > 0)) or 0
+loaded, cli.settled = cli.settled, lambda: (seen.append(gc.isenabled()), loaded())
+sys.argv = ["lstm-research", "run"]
+try:
+    cli.entry()
+except SystemExit as ended:
+    assert ended.code == 0
+assert seen == [False, (True, True)], seen
+"""
+
+
+def test_packages_load_without_the_collector_and_a_command_runs_with_it():
+    subprocess.run([sys.executable, "-W", "error", "-c", LOADED], check=True, timeout=120)
+
+
+LEAN = """
+import sys
+import lstm_research.commands.run
+loaded = {name.partition(".")[0] for name in sys.modules}
+assert not loaded & {"wandb", "orbax", "scipy", "pandas", "matplotlib", "onnx", "torch", "optuna", "pooch"}
+"""
+
+
+def test_a_run_loads_no_package_that_only_others_need():
+    subprocess.run([sys.executable, "-W", "error", "-c", LEAN], check=True, timeout=120)
+
+
+TRACED = """
+import jax, jax.monitoring
+import lstm_research as lr
+from lstm_research.pack import Pack
+from lstm_research.signature import program, signature
+made = []
+heard = lambda name, seconds, **more: made.append(name) if "backend_compile" in name else None
+jax.monitoring.register_event_duration_secs_listener(heard)
+spec = lr.build({"cell": {"kind": "gated"}, "task": {"kind": "adding", "length": 5}})
+pack = Pack(program(signature(spec)), 1)
+jax.stages.Lowered.compile = lambda lowered: None
+pack.advance
+assert not made, f"{len(made)} programs compiled on the way"
+jax.jit(lambda x: x + 1)(1)
+assert made, "the listener is deaf"
+"""
+
+
+def test_tracing_a_training_program_compiles_no_other():
+    subprocess.run([sys.executable, "-W", "error", "-c", TRACED], check=True, timeout=120)

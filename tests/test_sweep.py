@@ -53,3 +53,10 @@ def test_the_mistake_of_a_later_job_is_told_once_and_before_any_run():
     with pytest.raises(ConfigError) as caught:
         sweep.specs(["cell=lstm,greff/nfg", "cell.forget_bias=1.0", "seed=range(3)"], sweep=True)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_run_that_was_composed_is_not_composed_again(monkeypatch):
+    words = ("cell=gru", "task=adding")
+    known = {words: sweep.composed(words)}
+    monkeypatch.setattr(sweep, "composed", lambda job: pytest.fail(f"{job} composed again"))
+    assert [each.seed for each in sweep.specs([*words, "seed=0,1"], True, known)] == [0, 1]

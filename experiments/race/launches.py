@@ -2,7 +2,8 @@
 
 Memory is VmHWM of a process that takes one training step and nothing else. A launch is the command
 line, from its start until its run's `metrics.jsonl` holds the first training step; the second launch
-finds the compiled programs of the first in its cache.
+finds the compiled programs of the first in its cache, and the bytecode of this package where it may be
+written.
 """
 
 import os
@@ -73,7 +74,8 @@ def launch(root: Path, number: int) -> float | str:
     command = [sys.executable, "-c", ENTRY, "run", *COMMAND, f"runs={runs}"]
     paths = os.pathsep.join((str(HERE.parent), os.environ.get("PYTHONPATH", "")))
     around = os.environ | {"PYTHONPATH": paths, "LSTM_RESEARCH_CACHE": str(root / "cache")}
-    around.pop("JAX_COMPILATION_CACHE_DIR", None)
+    for name in ("JAX_COMPILATION_CACHE_DIR", "PYTHONDONTWRITEBYTECODE"):
+        around.pop(name, None)
     begun = time.perf_counter()
     with subprocess.Popen(
         command, env=around, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

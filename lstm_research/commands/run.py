@@ -39,10 +39,11 @@ def main(arguments: list[str]) -> int:
         return 0
     flags, overrides = flags_and_overrides(arguments)
     many = bool(set(flags) & {"-m", "--multirun"})
-    rim = sweep.composed(sweep.jobs(overrides, many)[0])
+    words = sweep.seedless(sweep.jobs(overrides, many)[0])
+    rim = sweep.composed(words)
     way = launcher.settings(rim, "--force" in flags)
     start.cores(way.workers)  # before anything asks JAX for its devices
-    specs = sweep.specs(overrides, many)
+    specs = sweep.specs(overrides, many, {words: rim})
     if "--explain" in flags:
         return told(specs)
     theirs = set(flags) - {"-m", "--multirun", "--force"}
