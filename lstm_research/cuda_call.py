@@ -12,6 +12,7 @@ import ctypes
 import hashlib
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -25,7 +26,6 @@ from jax.interpreters import batching, mlir
 from lstm_research import cuda_driver
 from lstm_research.cuda_kernel import Kernel, shared_bytes
 from lstm_research.cuda_plan import Spec, packed
-from lstm_research.cuda_prelude import COMMON, GPU
 from lstm_research.foreign import version
 
 PASSED: dict[str, Any] = {}  # compiled handlers, which must outlive their calls
@@ -92,7 +92,7 @@ found:
   %values = alloca ptr, i64 {values}
   %parameters = alloca ptr, i64 {parameters}
 {body}
-  %result = call i32 inttoptr (i64 {launch} to ptr)(ptr inttoptr (i64 {kernel} to ptr), i32 {grid}, i32 1, i32 1, i32 {threads}, i32 1, i32 1, i32 {shared}, ptr %stream, ptr %parameters{extra})
+  %result = call i32 inttoptr (i64 {launch} to ptr)({launched})
   %launched = icmp eq i32 %result, 0
   br i1 %launched, label %nothing, label %wrong
 wrong:
@@ -157,7 +157,9 @@ def batched(arguments: Any, axes: Any, call: Call) -> Any:
     other through the GPU's memory, or where there is such an axis already.
     """
     size = next(a.shape[n] for a, n in zip(arguments, axes, strict=True) if n is not None)
-    first = [a if n is None else jnp.moveaxis(a, n, 0) for a, n in zip(arguments, axes, strict=True)]
+    first = [
+        a if n is None else jnp.moveaxis(a, n, 0) for a, n in zip(arguments, axes, strict=True)
+    ]
     if call.spec.runs or call.spec.spread.joined == "flags":
         whole = [
             jnp.broadcast_to(a, (size, *a.shape)) if n is None else a
@@ -218,11 +220,14 @@ def handler(call: Call, kernel: int) -> str:
         parameters=end + 1,
         body="\n".join(lines),
         launch=cuda_driver.address("cuLaunchCooperativeKernel" if together else "cuLaunchKernel"),
-        kernel=kernel,
-        grid=spec.blocks,
-        threads=spec.spread.threads,
-        shared=shared_bytes(spec),
-        extra="" if together else ", ptr null",
+        launched=", ".join(
+            [
+                f"ptr inttoptr (i64 {kernel} to ptr)",
+                *(f"i32 {n}" for n in (spec.blocks, 1, 1, spec.spread.threads, 1, 1)),
+                f"i32 {shared_bytes(spec)}, ptr %stream, ptr %parameters",
+                *([] if together else ["ptr null"]),
+            ]
+        ),
         digits="\n".join(digit(n) for n in range(3)),
         size=len(MESSAGE) + 1,
         message=MESSAGE,
@@ -243,7 +248,9 @@ def digit(n: int) -> str:
 
 def text(spec: Spec) -> str:
     """Return the whole text of a kernel."""
-    return GPU + COMMON + Kernel(spec).text
+    here = Path(__file__)
+    parts = [here.with_name(f"cuda_{part}.cuh").read_text("utf-8") for part in ("gpu", "common")]
+    return "".join(parts) + Kernel(spec).text
 
 
 def registered(call: Call) -> str:

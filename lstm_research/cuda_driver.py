@@ -44,7 +44,12 @@ def compiler() -> ctypes.CDLL | None:
     if (spec := find_spec("nvidia")) is not None:
         for root in spec.submodule_search_locations or ():
             places += sorted(map(str, Path(root).glob("*/lib/libnvrtc.so.*")), reverse=True)
-    for name in (*(p for p in places if ".alt." not in p), "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"):
+    for name in (
+        *(p for p in places if ".alt." not in p),
+        "libnvrtc.so.13",
+        "libnvrtc.so.12",
+        "libnvrtc.so",
+    ):
         try:
             return ctypes.CDLL(name)
         except OSError:

@@ -13,7 +13,7 @@ from lstm_research.native_plan import Input, Output
 from lstm_research.native_stages import Stages
 
 TILE, ROWS, CHUNK = 16, 8, 32  # units and sequences of a tile of products; units heard in one load
-INSIDE = ("alone", "cluster", "letters")  # links through shared memory
+INSIDE = ("alone", "cluster")  # links through shared memory
 CLUSTERS = (2, 4, 8, 16)  # blocks that may write into each other's shared memory
 WARPS = 8  # of a block, at most
 REGISTERS = 144  # that hold R, of a thread's 255
@@ -159,7 +159,7 @@ def memory(spread: Spread, stages: Stages) -> list[tuple[str, int]]:
         count = len({v for each in stage.sums for v, _ in each.terms})
         if spread.joined in INSIDE:
             parts.append((f"operands{i}", 2 * spread.units // TILE * block(spread, count)))
-        if spread.joined in ("cluster", "letters"):
+        if spread.joined == "cluster":
             parts.append((f"letters{i}", 2 * spread.tiles * count * spread.rows * TILE * 2))
             parts.append((f"bells{i}", 16))
         parts.append((f"sums{i}", reduced(spread, len(stage.sums))))
@@ -207,12 +207,14 @@ def cost(spread: Spread, rows: int, stages: Stages, blocks: int, runs: int = 1) 
         add = 60 + 2 * spread.tiles * spread.slices * sums * 2 * spread.wide * 2
     heard = sum(len({v for e in s.sums for v, _ in e.terms}) for s in stages.stages)
     turns = len(multiplied(stages))
-    wait = {"alone": 200.0, "cluster": 500.0, "letters": 500.0, "flags": 2000.0}[spread.joined] * turns
+    wait = 1500.0 * turns  # these are of an H200, by the times of whole training steps
     if spread.joined == "flags":
         read = spread.rows * spread.units * heard * 2 * spread.tiles
-        wait += max(read / 48, read * spread.members * groups / 3000)
-    elif spread.joined != "alone":
-        wait += spread.units // TILE * 16 * turns
+        wait = 2400.0 * turns + max(read / 48, read * spread.members * groups / 3000)
+    elif spread.joined == "cluster":
+        wait = (950.0 + 100 * spread.members) * turns
+        if spread.members > 8:
+            wait = max(2550.0, 10.5 * spread.units) * turns
     return waves * (multiply + finish + add + wait)
 
 

@@ -1,5 +1,5 @@
 // The instructions of a GPU on a processor: a fiber a thread, one running at a time, in any order.
-// Put in the place of cuda_prelude.GPU; the kernel's text stays as it is.
+// Put in the place of cuda_gpu.cuh; the kernel's text stays as it is.
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -113,7 +113,6 @@ static void parcel(const void* place, const void* from, int bytes, const void* b
   there.bytes -= bytes;
   ring(there);
 }
-static void send(const void* place, const unsigned char* from, const void* bell, int member) { parcel(place, from, 16, bell, member); }
 static void expect(void* bell, int bytes) {
   Bell& mine = bell_at(*here->block, bell);
   mine.bytes += bytes; mine.waiting = 0;

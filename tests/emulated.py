@@ -15,9 +15,9 @@ from jax.interpreters import mlir
 
 from lstm_research import cuda_call
 from lstm_research.cuda_kernel import Kernel, shared_bytes
-from lstm_research.cuda_prelude import COMMON
 
 HERE = Path(__file__).parent
+COMMON = Path(cuda_call.__file__).with_name("cuda_common.cuh").read_text()
 COMPILER = shutil.which("g++") or shutil.which("clang++")
 BITS = "static float __int_as_float(int x) { float y; std::memcpy(&y, &x, 4); return y; }\n"
 
@@ -29,7 +29,8 @@ def built(text, count):
     folder.mkdir(exist_ok=True)
     names = ", ".join(f"(decltype(nth<{i}>(kernel)))given[{i}]" for i in range(count))
     types = (
-        "template <int n, class First, class... Rest> struct At { typedef typename At<n - 1, Rest...>::type type; };\n"
+        "template <int n, class First, class... Rest> struct At\n"
+        "{ typedef typename At<n - 1, Rest...>::type type; };\n"
         "template <class First, class... Rest> struct At<0, First, Rest...> { typedef First type; };\n"
         "template <int n, class... All> typename At<n, All...>::type nth(void (*)(All...));\n"
     )
@@ -67,14 +68,22 @@ def run(call, seed, *arguments):
             continue
         array = np.full(each.shape, np.nan, np.float32) if each.dtype == np.float32 else None
         if array is None:
-            array = np.full((each.size + 1) // 2, 0xFFFFFFFF, np.uint32).view(np.uint16)[: each.size]
+            array = np.full((each.size + 1) // 2, 0xFFFFFFFF, np.uint32).view(np.uint16)[
+                : each.size
+            ]
             array = array.reshape(each.shape)
         made.append(array)
     library = built(Kernel(spec).text, len(given) + len(made))
     for i, array in enumerate([*given, *made]):
         library.fill(i, array.ctypes.data_as(ctypes.c_void_p))
     library.set_steps(steps)
-    stuck = library.emulate(spec.blocks, spec.spread.threads, shared_bytes(spec), spec.spread.members, ctypes.c_uint64(seed))
+    stuck = library.emulate(
+        spec.blocks,
+        spec.spread.threads,
+        shared_bytes(spec),
+        spec.spread.members,
+        ctypes.c_uint64(seed),
+    )
     assert not stuck, "threads wait for each other"
     kinds = [each.dtype for each in cuda_call.shapes(spec, steps)]
     return tuple(array.view(kind) for array, kind in zip(made, kinds, strict=True))
@@ -85,7 +94,11 @@ def lowered(context, *arguments, call):
     shapes = [jax.ShapeDtypeStruct(each.shape, each.dtype) for each in context.avals_out]
 
     def call_back(*given):
-        return tuple(jax.pure_callback(lambda *arrays: run(call, 1, *map(np.asarray, arrays)), shapes, *given))
+        return tuple(
+            jax.pure_callback(
+                lambda *arrays: run(call, 1, *map(np.asarray, arrays)), shapes, *given
+            )
+        )
 
     return mlir.lower_fun(call_back, multiple_results=True)(context, *arguments)
 
@@ -98,6 +111,7 @@ def register():
 def close(one, other, tolerance):
     """Say how far two trees lie apart, as a share of the larger one's size."""
     pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
-    return max(
-        float(jnp.abs(a - b).max() / (jnp.abs(b).max() + 1e-6)) for a, b in pairs if a.size
-    ) < tolerance
+    return (
+        max(float(jnp.abs(a - b).max() / (jnp.abs(b).max() + 1e-6)) for a, b in pairs if a.size)
+        < tolerance
+    )
