@@ -15,7 +15,7 @@ import pydantic
 
 from lstm_research import catalogue
 from lstm_research.cells import CELLS
-from lstm_research.fused import chosen
+from lstm_research.fused import chosen, keepable
 from lstm_research.network import NetworkSpec
 from lstm_research.optimizer import OptimizerSpec
 from lstm_research.program import Budget
@@ -98,11 +98,12 @@ def fits(spec: RunSpec) -> None:
         cell = wrapped(spec.cell, spec.wrap).build()
     except ValueError as error:
         raise ConfigError(f"wrap.{error}") from None
-    if spec.network.engine == "auto":
-        return  # it serves every cell, and to ask JAX for its devices would forbid to fork a worker
+    engine, hidden, keep = spec.network.engine, spec.network.hidden, spec.network.keep
     try:
-        cell = cell._replace(precision=spec.network.precision)
-        chosen(cell, spec.network.engine, spec.network.hidden)
+        if engine == "auto":  # to ask JAX for its devices would forbid to fork a worker
+            keepable(cell, keep)
+            return
+        chosen(cell._replace(precision=spec.network.precision), engine, hidden, keep=keep)
     except ValueError as error:
         raise ConfigError(f"network.{error}") from None
 

@@ -18,7 +18,7 @@ from jax import lax
 
 from lstm_research.activation import once
 from lstm_research.axes import Array, Tree
-from lstm_research.cell import Cell, Pre, Weights
+from lstm_research.cell import Cell, Pre, Weights, step
 from lstm_research.masks import Masks, choose
 from lstm_research.precision import Precision, backwards, dot, narrow
 
@@ -145,3 +145,9 @@ def earlier(carries: Tree, start: Tree, first: Tree, masks: Masks, reverse: bool
 
     before = jax.tree.map(shifted, carries, start)
     return before if masks.fresh is None else choose(masks.fresh, first, before)
+
+
+def preactivations(cell: Cell, weights: Weights, zx: Tree, before: Tree) -> tuple[Pre, ...]:
+    """Return the pre-activations of all steps at once, given the carry before each; without `driven`."""
+    every = jax.vmap(partial(step, cell, weights))(zx, before)[1]
+    return tuple(pre._replace(driven=None) for pre in every)

@@ -4,13 +4,15 @@ import jax
 
 from lstm_research import fused
 from lstm_research.config import RunSpec
+from lstm_research.keep import decide, told
 from lstm_research.pack import split
-from lstm_research.pieces import piece
 from lstm_research.signature import program, signature
+from lstm_research.unroll import size
 
 WHY = {
     "parallel": "the recurrence is linear in its state, all steps run at once",
     "pallas": "the recurrent matrix fits a kernel that stays on the GPU for the whole sequence",
+    "cuda": "every step in one launch, the recurrent matrix in the registers of the GPU",
     "native": "every step in one function of machine code, compiled for this cell and processor",
     "columns": "few sequences meet a large matrix, which a CPU need not pack at each step this way",
     "fused": "its own backward: no weight gradient is carried, each is one product after the loop",
@@ -21,19 +23,25 @@ WHY = {
 
 def explain(spec: RunSpec) -> list[str]:
     """Return a line for the devices, one for the engine, and one for what the backward pass keeps."""
-    made = program(signature(spec))
+    made, network = program(signature(spec)), spec.network
     many, devices = split(made, jax.devices())
-    cell, hidden = signature(spec).cell.build(), spec.network.hidden
-    loop = fused.chosen(cell, spec.network.engine, hidden, spec.budget.batch // many)
-    engine = next(name for name, each in fused.engines().items() if each is loop)
-    asked = "" if spec.network.engine == "auto" else " (asked for)"
+    cell = signature(spec).cell.build()
+    rows = spec.budget.batch // many
+    way = fused.chosen(
+        cell._replace(precision=network.precision), network.engine, network.hidden, rows,
+        keep=network.keep,
+    )  # fmt: skip
+    asked = "" if network.engine == "auto" else " (asked for)"
     batch, steps = made.drawn.inputs.shape[:2]
-    layers = jax.tree.leaves(made.state.params["layers"])
-    wide = max(leaf.shape[-1] for leaf in layers if leaf.ndim > 1)
-    length = piece((steps, batch // many, 1), 4 * wide)
-    kept = "all of them" if length >= steps else f"{length} at a time, and run those again"
+    weights, carry = jax.eval_shape(
+        lambda key: (cell.init(key, 1, network.hidden), cell.start((), network.hidden)),
+        jax.random.key(0),
+    )
+    each = size(cell, weights, carry, batch, 4)
+    backend = jax.default_backend()
+    kept = decide(network.keep, way.able, steps, each, backend)
     return [
         f"devices  {many} of {jax.device_count()} ({jax.default_backend()}): {devices}",
-        f"engine   {engine}{asked}: {WHY[engine]}",
-        f"steps    {steps}: the backward pass keeps {kept}",
+        f"engine   {way.name}{asked}: {WHY[way.name]}",
+        f"keeps    {told(kept, network.keep, way.able, steps, each, backend)}",
     ]

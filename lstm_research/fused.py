@@ -32,13 +32,16 @@ from lstm_research.cotangents import (
     back_step,
     earlier,
     masked_back,
+    preactivations,
     projected,
     recurrent_gradients,
 )
+from lstm_research.keep import KEEPS, Keep, order, refusal
 from lstm_research.masks import Masks, choose
 from lstm_research.precision import Precision, backwards, narrow
 from lstm_research.shards import shares
-from lstm_research.unroll import Engine, Unroll, over_time, scan
+from lstm_research.states import States
+from lstm_research.unroll import Engine, Unroll, Way, able, over_time, scan
 
 
 def unroll(
@@ -53,6 +56,7 @@ def unroll(
     key: Seed | None = None,
     engine: Engine = "auto",
     precision: Precision = "float32",
+    keep: Keep = "auto",
 ) -> tuple[Tree, Hiddens]:
     """Run a cell over time and return (carry, h).
 
@@ -65,10 +69,12 @@ def unroll(
     (all steps at once, where the recurrence is linear in its state), "newton" (all steps at once by
     iteration, where no matrix joins the units), "pallas" (one GPU kernel a direction, `fused_gpu.py`;
     slowly, anywhere), "native" (one function of machine code a direction, on a CPU, `native.py`),
-    "columns" (as fused, with the batch as the last axis), "auto" = parallel where that can be, else
-    pallas where a GPU's kernel can hold the cell; on a CPU native where the cell has a kernel in float32,
+    "cuda" (one launch a direction, written for the GPU at hand, `cuda.py`), "columns" (as fused, with the
+    batch as the last axis), "auto" = parallel where that can be, else on a GPU cuda where operands are
+    rounded and the cell has a kernel, pallas where a kernel of that can hold the cell; on a CPU native where the cell has a kernel in float32,
     else columns where they are faster (`fused_columns.suits`); else fused.
     `precision`: what the operands of x W and v R are rounded to; sums stay float32 (`precision.py`).
+    `keep`: what of the steps is kept for the backward pass (`keep.py`), "auto" by its size.
     Raises ValueError where shapes do not belong together or the engine cannot serve the cell.
     """
     if precision not in get_args(Precision):
@@ -77,61 +83,92 @@ def unroll(
     batch = x.shape[1:-1]
     dtype = jnp.result_type(x, *jax.tree.leaves(weights._replace(row=None)))
     rows = math.prod(batch) // shares(batch)
-    run = chosen(cell, engine, sizes(cell, weights)[1], rows, dtype)
-    if run is fused_columns.loop:
+    made = chosen(cell, engine, sizes(cell, weights)[1], rows, dtype, keep)
+    if made.name == "columns":
         cell = cell._replace(drive=given)
-    return over_time(run, cell, weights, carry, x, lengths, resets, reverse, key)
+    return over_time(made, cell, weights, carry, x, lengths, resets, reverse, key)
 
 
 def chosen(
-    cell: Cell, engine: Engine, hidden: int, batch: int = 0, dtype: Any = jnp.float32
-) -> Unroll:
-    """Return the loop that serves a cell; raise ValueError where the engine asked for cannot.
+    cell: Cell, engine: Engine, hidden: int, batch: int = 0, dtype: Any = jnp.float32,
+    keep: Keep = "auto",
+) -> Way:  # fmt: skip
+    """Return the engine that serves a cell; raise ValueError where the one asked for cannot.
 
     batch: sequences on one device.
     """
-    if engine == "auto":
-        return best(cell, hidden, batch, dtype)
     if engine not in (known := get_args(Engine)):
         raise ValueError(f"engine={engine!r} is not one of {', '.join(sorted(known))}")
+    name = best(cell, hidden, batch, dtype, keep) if engine == "auto" else engine
+    if engine != "auto" and (reason := unserved(cell, engine, hidden)):
+        raise ValueError(f"engine={engine!r} {reason}")
+    keepable(cell, keep, name)
+    keeps = able(order(name, jax.default_backend()), cell)
+    return way(name)._replace(able=keeps, asked=keep)
+
+
+def keepable(cell: Cell, keep: Keep, engine: Engine | None = None) -> None:
+    """Raise ValueError where an engine, None: that of `auto` on any machine, cannot keep what is asked."""
+    engine = engine or ("fused" if cell.linear is None else "parallel")
+    if reason := refusal(keep, engine, able(KEEPS[engine], cell)):
+        raise ValueError(reason)
+
+
+def unserved(cell: Cell, engine: Engine, hidden: int) -> str | None:
+    """Return why an engine cannot run a cell here, None where it can."""
     if engine == "parallel" and cell.linear is None:
-        raise ValueError(
-            "engine='parallel' needs a recurrence that is linear in its state; this one is not"
-        )
+        return "needs a recurrence that is linear in its state; this one is not"
     if engine == "newton" and not newton.serves(cell):
-        raise ValueError(
-            "engine='newton' needs units that no recurrent matrix joins; this cell has one"
-        )
+        return "needs units that no recurrent matrix joins; this cell has one"
     if engine == "pallas" and (reason := kernels().refusal(cell, hidden)):
-        raise ValueError(f"engine='pallas' cannot hold this cell in a kernel: {reason}")
+        return f"cannot hold this cell in a kernel: {reason}"
     if engine == "columns" and (reason := fused_columns.unserved(cell)):
-        raise ValueError(f"engine='columns' cannot run this cell: {reason}")
-    if engine == "native":
-        if (found := machine_code()) is None:
-            raise ValueError("engine='native' needs llvmlite (pip install llvmlite) and a CPU")
-        if reason := found.unserved(cell, hidden):
-            raise ValueError(f"engine='native' has no kernel for this cell: {reason}")
-        return found.loop
-    return kernels().loop if engine == "pallas" else ENGINES[engine]
+        return f"cannot run this cell: {reason}"
+    if engine == "cuda":
+        if (found := gpu_code()) is None:
+            return "needs llvmlite (pip install llvmlite), a GPU of CUDA and nvidia-cuda-nvrtc"
+        reason = found.unserved(cell, hidden)
+        return f"has no kernel for this cell: {reason}" if reason else None
+    if engine != "native":
+        return None
+    if (found := machine_code()) is None:
+        return "needs llvmlite (pip install llvmlite) and a CPU"
+    reason = found.unserved(cell, hidden)
+    return f"has no kernel for this cell: {reason}" if reason else None
 
 
-def best(cell: Cell, hidden: int, batch: int, dtype: Any) -> Unroll:
-    """Return the loop that `auto` takes."""
+def best(cell: Cell, hidden: int, batch: int, dtype: Any, keep: Keep = "auto") -> Engine:
+    """Return the engine that `auto` takes: the fastest that keeps what is asked."""
     if cell.linear is not None:
-        return parallel.loop
+        return "parallel"
     if jax.default_backend() != "cpu":
-        return kernels().loop if kernels().suits(cell, hidden) else loop
+        found = gpu_code() if keep in ("auto", *KEEPS["cuda"]) else None
+        if found is not None and found.suits(cell, hidden, dtype):
+            return "cuda"
+        fits = keep in ("auto", *KEEPS["pallas"]) and kernels().suits(cell, hidden)
+        return "pallas" if fits else "fused"
     found = machine_code() if isinstance(batch, int) else None  # a symbol is for other machines
     if found is not None and found.suits(cell, hidden, dtype):
-        return found.loop
-    return fused_columns.loop if fused_columns.suits(cell, hidden, batch) else loop
+        return "native"
+    fits = keep in ("auto", *KEEPS["columns"]) and fused_columns.suits(cell, hidden, batch)
+    return "columns" if fits else "fused"
 
 
-def engines() -> dict[str, Unroll]:
-    """Return the loop of each engine by its name."""
-    found = machine_code()
-    more = {"pallas": kernels().loop} | ({} if found is None else {"native": found.loop})
-    return ENGINES | more
+def way(engine: Engine) -> Way:
+    """Return how an engine runs that is there."""
+    if engine == "pallas":
+        return Way(engine, kernels().loop)
+    if engine == "cuda" and (found := gpu_code()) is not None:
+        return Way(engine, found.loop)
+    if engine == "native" and (found := machine_code()) is not None:
+        return Way(engine, found.loop, States(found.ahead, found.back))
+    return Way(engine, ENGINES[engine], States(ahead, back) if engine == "fused" else None)
+
+
+def engines() -> list[str]:
+    """Return the names of the engines that are there."""
+    more = {"native": machine_code(), "cuda": gpu_code()}
+    return [*ENGINES, "pallas", *(name for name, found in more.items() if found is not None)]
 
 
 def kernels() -> ModuleType:
@@ -151,6 +188,16 @@ def machine_code() -> ModuleType | None:
     return native
 
 
+@cache
+def gpu_code() -> ModuleType | None:
+    """Return `cuda`, None where there is no GPU that it can write for."""
+    if find_spec("llvmlite") is None or jax.default_backend() != "gpu":
+        return None
+    from lstm_research import cuda, cuda_driver
+
+    return None if cuda_driver.device() is None else cuda
+
+
 UNROLL = {"gpu": 4}  # steps in one trip of the loop, by backend; elsewhere 1
 
 
@@ -164,15 +211,9 @@ def loop(
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def recurrence(
-    cell: Cell,
-    reverse: bool,
-    weights: Weights,
-    row: Tree,
-    first: Tree,
-    carry: Tree,
-    zx: Tree,
+    cell: Cell, reverse: bool, weights: Weights, row: Tree, first: Tree, carry: Tree, zx: Tree,
     masks: Masks,
-) -> tuple[Tree, Hiddens]:
+) -> tuple[Tree, Hiddens]:  # fmt: skip
     """Return (last carry, h)."""
     return forward(cell, reverse, weights, row, first, carry, zx, masks)[0]
 
@@ -190,33 +231,50 @@ class Saved(NamedTuple):
     z: tuple[Pre, ...]  # without `driven`, which is a part of zx
 
 
-def forward(
-    cell: Cell,
-    reverse: bool,
-    weights: Weights,
-    row: Tree,
-    first: Tree,
-    carry: Tree,
-    zx: Tree,
-    masks: Masks,
-) -> tuple[tuple[Tree, Hiddens], Saved]:
-    """Run the loop; keep the pre-activations that hold a recurrent part, and the carries."""
+def ahead(
+    cell: Cell, weights: Weights, first: Tree, carry: Tree, zx: Tree, masks: Masks, reverse: bool,
+    keep: bool = False,
+) -> tuple[tuple[Tree, Hiddens], Any]:  # fmt: skip
+    """Run the loop; return (last carry, h) and the carries, where kept with the pre-activations."""
     operands = tuple(None if r is None else narrow(r, cell.precision) for r in weights.r)
-    full = weights._replace(row=row, r=operands)  # rounded once, not at every step
+    full = weights._replace(r=operands)  # rounded once, not at every step
 
-    def body(carry: Tree, now: tuple[Tree, Masks]) -> tuple[Tree, tuple[Tree, tuple[Pre, ...]]]:
+    def body(carry: Tree, now: tuple[Tree, Masks]) -> tuple[Tree, Any]:
         zx_t, (valid, fresh) = now
         before = carry if fresh is None else choose(fresh, first, carry)
         after, z = step(cell, full, zx_t, before)
         carry = after if valid is None else choose(valid, after, before)
-        return carry, (carry, tuple(pre._replace(driven=None) for pre in z))
+        return carry, (carry, tuple(pre._replace(driven=None) for pre in z) if keep else ())
 
     trip = UNROLL.get(jax.default_backend(), 1)
     last, (carries, z) = lax.scan(body, carry, (zx, masks), reverse=reverse, unroll=trip)
     h = cell.emit(carries)
     if masks.valid is not None:
         h = jnp.where(masks.valid, h, 0)
-    return (last, h), Saved(weights, row, first, carry, zx, masks, carries, z)
+    return (last, h), (carries, z) if keep else carries
+
+
+def forward(
+    cell: Cell, reverse: bool, weights: Weights, row: Tree, first: Tree, carry: Tree, zx: Tree,
+    masks: Masks,
+) -> tuple[tuple[Tree, Hiddens], Saved]:  # fmt: skip
+    """Run the loop; keep the pre-activations and the carries."""
+    full = weights._replace(row=row)
+    found, kept = ahead(cell, full, first, carry, zx, masks, reverse, keep=True)
+    return found, Saved(weights, row, first, carry, zx, masks, *kept)
+
+
+def back(
+    cell: Cell, weights: Weights, first: Tree, carry: Tree, zx: Tree, masks: Masks, reverse: bool,
+    carries: Tree, cotangents: tuple[Tree, Hiddens],
+) -> tuple[Weights, Tree, Tree]:  # fmt: skip
+    """Return what `backward` does, from the carries alone."""
+    before = earlier(carries, carry, first, masks, reverse)
+    z = preactivations(cell, weights, zx, before)
+    inside = weights._replace(w=None, b=None, row=None, m=None)
+    saved = Saved(inside, weights.row, first, carry, zx, masks, carries, z)
+    d_weights, _, _, d_start, d_zx, _ = backward(cell, reverse, saved, cotangents)
+    return d_weights, d_start, d_zx
 
 
 def backward(

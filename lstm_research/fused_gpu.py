@@ -48,8 +48,8 @@ import jax.numpy as jnp
 from lstm_research import kernel
 from lstm_research.axes import Array, Hiddens, Tree
 from lstm_research.blockwise import Unblockable, count
-from lstm_research.cell import Cell, Weights, driven, sizes, step
-from lstm_research.cotangents import earlier, projected, recurrent_gradients
+from lstm_research.cell import Cell, Weights, driven, sizes
+from lstm_research.cotangents import earlier, preactivations, projected, recurrent_gradients
 from lstm_research.kernel_step import backward_program, forward_program, trial
 from lstm_research.masks import Masks
 from lstm_research.padding import Fit, power, reshaped
@@ -184,8 +184,7 @@ def backward(
     weights, row, zx, masks = saved.weights, saved.row, saved.zx, saved.masks
     fit, back = fitted(shape, d_last), backwards(cell.precision)
     before = earlier(saved.carries, saved.start, saved.first, masks, shape.reverse)
-    whole = jax.vmap(partial(step, cell, weights._replace(row=row)))  # over time
-    z = tuple(pre._replace(driven=None) for pre in whole(zx, before)[1])
+    z = preactivations(cell, weights._replace(row=row), zx, before)
     turned = tuple(None if r is None else narrow(r.T, back) for r in weights.r)
     data = (z, zx, d_last, d_last, d_h)
     made = backward_program(cell, shape.hidden, ROWS, data, (weights.p, row), turned)

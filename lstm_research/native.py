@@ -24,31 +24,49 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from lstm_research import native_call
 from lstm_research.axes import Array, Hiddens, Tree
-from lstm_research.blocked import Program, program
-from lstm_research.blockwise import Unblockable, count
 from lstm_research.cell import Cell, Weights, driven, sizes, step
-from lstm_research.cotangents import back_step, earlier, masked_back, projected, recurrent_gradients
+from lstm_research.cotangents import (
+    back_step,
+    earlier,
+    masked_back,
+    preactivations,
+    projected,
+    recurrent_gradients,
+)
 from lstm_research.kernel_step import trial
 from lstm_research.masks import Masks, choose
-from lstm_research.native_math import refusal as unwritten
-from lstm_research.native_plan import Input, Output, Product, Spec, laid
-from lstm_research.native_stages import ROWS, staged
+from lstm_research.native_launch import Shape, launch
+from lstm_research.native_stages import ROWS
 from lstm_research.padding import reshaped
 from lstm_research.unroll import scan
 
 NEAR = 2**17  # numbers: a gradient that stays in the second cache is summed in the kernel
 
 
-class Shape(NamedTuple):
-    """What decides a pair of kernels, beside the arrays."""
+class Data(NamedTuple):
+    """What a kernel is given: arrays with one batch axis, masks of 0 and 1."""
 
-    cell: Cell
-    hidden: int
-    reverse: bool
+    weights: Weights
+    row: Tree
+    first: Tree
+    carry: Tree
+    zx: Tree
+    masks: Masks
+
+
+def flattened(
+    weights: Weights, first: Tree, carry: Tree, zx: Tree, masks: Masks
+) -> tuple[Data, tuple[int, ...]]:
+    """Return the arguments of a loop as a kernel takes them, and their batch axes."""
+    batch = jax.tree.leaves(carry)[0].shape[:-1]
+    flat = partial(reshaped, (math.prod(batch),), len(batch))
+    inside = weights._replace(w=None, b=None, row=None, m=None)
+    masks = jax.tree.map(lambda mask: mask.astype(jnp.float32), masks)
+    arrays = flat(0, first), flat(0, carry), flat(1, zx), flat(1, masks)
+    return Data(inside, weights.row, *arrays), batch
 
 
 def loop(
@@ -58,17 +76,12 @@ def loop(
 
     Raises Unblockable, a ValueError, where the cell or the type of its numbers has no kernel.
     """
-    hidden, batch = sizes(cell, weights)[1], jax.tree.leaves(carry)[0].shape[:-1]
     if not all(leaf.size for leaf in jax.tree.leaves((zx, carry))):
         return scan(cell, weights, first, carry, zx, masks, reverse)  # no step, or nobody takes one
-    flat = partial(reshaped, (math.prod(batch),), len(batch))
-    inside = weights._replace(w=None, b=None, row=None, m=None)
-    masks = jax.tree.map(lambda mask: mask.astype(jnp.float32), masks)
-    data = (inside, weights.row, flat(0, first), flat(0, carry), flat(1, zx), flat(1, masks))
-    found = recurrence(Shape(cell, hidden, reverse), *data)
-    last, h = cast(tuple[Tree, Array], found)
-    back = partial(reshaped, batch, 1)
-    return back(0, last), back(1, h)
+    shape = Shape(cell, sizes(cell, weights)[1], reverse)
+    data, batch = flattened(weights, first, carry, zx, masks)
+    last, h = cast(tuple[Tree, Array], recurrence(shape, *data))
+    return reshaped(batch, 1, 0, last), reshaped(batch, 1, 1, h)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -184,95 +197,35 @@ def backward(
 recurrence.defvjp(forward, backward)
 
 
+def ahead(
+    cell: Cell, weights: Weights, first: Tree, carry: Tree, zx: Tree, masks: Masks, reverse: bool
+) -> tuple[tuple[Tree, Hiddens], Tree]:
+    """Run the forward kernel; return (last carry, h) and the carries, with one batch axis."""
+    shape = Shape(cell, sizes(cell, weights)[1], reverse)
+    data, batch = flattened(weights, first, carry, zx, masks)
+    carries, _ = run(shape, False, *data)
+    last, h = ended(shape, carries, data.masks)
+    return (reshaped(batch, 1, 0, last), reshaped(batch, 1, 1, h)), carries
+
+
+def back(
+    cell: Cell, weights: Weights, first: Tree, carry: Tree, zx: Tree, masks: Masks, reverse: bool,
+    carries: Tree, cotangents: tuple[Tree, Hiddens],
+) -> tuple[Weights, Tree, Tree]:  # fmt: skip
+    """Return what `backward` does, from the carries alone."""
+    shape = Shape(cell, sizes(cell, weights)[1], reverse)
+    data, batch = flattened(weights, first, carry, zx, masks)
+    before = earlier(carries, data.carry, data.first, held(data.masks), reverse)
+    z = preactivations(cell, data.weights._replace(row=data.row), data.zx, before)
+    flat = partial(reshaped, (math.prod(batch),), len(batch))
+    found = flat(0, cotangents[0]), flat(1, cotangents[1])
+    d_weights, _, _, d_start, d_zx, _ = backward(shape, Saved(*data, carries, z), found)
+    return d_weights, reshaped(batch, 1, 0, d_start), reshaped(batch, 1, 1, d_zx)
+
+
 def held(masks: Masks) -> Masks:
     """Return masks of 0 and 1 as choices."""
     return jax.tree.map(lambda mask: mask != 0, masks)
-
-
-def launch(
-    shape: Shape, f: Any, data: list[tuple[str, Tree]], matrices: Tree, kinds: Any,
-    whole: Tree = None, pairs: Any = lambda out: (),
-) -> tuple[Tree, list[Array]]:  # fmt: skip
-    """Trace a step, compile its kernel and call it; return what f returns, and products over all steps.
-
-    data: (kind, tree) of each argument of f, as `Input` has it; kinds(i): the kind of output i. "before"
-    is found among the outputs, "next" in the arrays `whole`. pairs(out): of each product the output on
-    its left, and those side by side on its right.
-    """
-    hidden, rights = shape.hidden, jax.tree.leaves(matrices)
-    arrays = [leaf for _, tree in data for leaf in jax.tree.leaves(tree)]
-    if wrong := {str(leaf.dtype) for leaf in (*arrays, *rights)} - {"float32", "bool"}:
-        raise Unblockable(f"it holds {', '.join(sorted(wrong))}, and a kernel float32 alone")
-    if any(r.ndim != 2 for r in rights):
-        raise Unblockable("each of its heads has a matrix of its own")
-    made = program(f, [slices(kind, tree) for kind, tree in data], matrices, hidden, hidden)
-    inputs, given = list[Input](), list[Array]()
-    past = jax.tree.leaves(whole)
-    for kind, tree in data:
-        for i, leaf in enumerate(jax.tree.leaves(tree)):
-            width = leaf.size if kind == "shared" else leaf.shape[-1]
-            inputs.append(Input(kind, width, len(given), i, kind == "before"))
-            given.append(leaf.reshape(-1) if kind == "shared" else leaf)
-            if kind == "next":
-                inputs[-1] = inputs[-1]._replace(whole=len(given))
-                given.append(past[i])
-    time = next(i for i, leaf in enumerate(given) if leaf.ndim == 3)
-    spec = described(shape, made, tuple(inputs), kinds, given[time].shape[1], rights, len(given))
-    spec = multiplied(spec, pairs(jax.tree.unflatten(made.tree, range(len(made.counts)))))
-    call = native_call.Call(spec, laid(spec), time)
-    every = (leaf.astype(jnp.float32) for leaf in (*given, *rights))
-    *found, _ = native_call.kernel_call.bind(*every, call=call)
-    end = len(made.counts)
-    return jax.tree.unflatten(made.tree, found[:end]), found[end:]
-
-
-def multiplied(spec: Spec, pairs: Any) -> Spec:
-    """Return a kernel with a product for each pair of outputs."""
-    outputs, products = list(spec.outputs), list[Product]()
-    for heard, parts in pairs:
-        column = 0
-        for dz in parts:
-            products.append(Product(heard, dz, len(outputs), column))
-            column += outputs[dz].width
-        outputs.append(Output("product", column, outputs[heard].width))
-    return spec._replace(outputs=tuple(outputs), products=tuple(products))
-
-
-def slices(kind: str, tree: Tree) -> Tree:
-    """Return the shapes of arrays in one step of a kernel."""
-    if kind == "shared":
-        return tree
-    one = lambda leaf: jax.ShapeDtypeStruct((ROWS, leaf.shape[-1]), leaf.dtype)
-    return jax.tree.map(one, tree)
-
-
-def described(
-    shape: Shape, made: Program, inputs: tuple[Input, ...], kinds: Any, batch: int,
-    matrices: list[Array], given: int,
-) -> Spec:  # fmt: skip
-    """Return what a kernel is made of; raise Unblockable where a part of it cannot be written."""
-    hidden, here = shape.hidden, native_call.processor()
-    for equation in made.equations:
-        if equation.primitive.name != "dot_general" and (reason := unwritten(equation)):
-            raise Unblockable(reason)
-    if any(var.aval.shape != (ROWS, hidden) for var in made.outputs):
-        raise Unblockable("a step gives one number for all units")
-    leaves = [count(jax.ShapeDtypeStruct((each.width,), np.float32), hidden) for each in inputs]
-    grids = [(r.shape[0] // hidden, r.shape[1] // hidden) for r in matrices]
-    outputs = tuple(Output(kinds(i), n * hidden, batch) for i, n in enumerate(made.counts))
-    return Spec(
-        stages=staged(made, leaves, grids),
-        inputs=inputs,
-        outputs=outputs,
-        products=(),
-        matrices=tuple((given + i, r.shape[1]) for i, r in enumerate(matrices)),
-        arguments=given + len(matrices),
-        rows=batch,
-        hidden=hidden,
-        lanes=math.gcd(hidden, here.lanes),
-        registers=here.sums,
-        reverse=shape.reverse,
-    )
 
 
 @cache

@@ -10,6 +10,7 @@ from flax import nnx
 
 from lstm_research.axes import Array, Bool, Float, Int, Seed, Tree
 from lstm_research.cell import outputs as emitted
+from lstm_research.keep import Keep
 from lstm_research.nnx_cell import cell_spec
 from lstm_research.nnx_layer import Recurrent
 from lstm_research.precision import Precision
@@ -28,6 +29,7 @@ class NetworkSpec:
     embed: int | None = None  # width of token embeddings; null: tokens enter one-hot
     engine: Engine = "auto"
     precision: Precision = dataclasses.field(default="float32", metadata={"later": True})
+    keep: Keep = dataclasses.field(default="auto", metadata={"later": True})
 
     def __post_init__(self) -> None:
         for name in ("hidden", "layers", "embed"):
@@ -88,6 +90,7 @@ class Network(nnx.Module):
                         reverse=way,
                         engine=spec.engine,
                         precision=spec.precision,
+                        keep=spec.keep,
                         rngs=rngs,
                     )
                     for way in ways

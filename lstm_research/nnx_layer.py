@@ -10,6 +10,7 @@ from jax import lax
 from lstm_research.axes import Array, Bool, Float, Int, Seed, Tree
 from lstm_research.cell import Cell, Weights
 from lstm_research.fused import unroll
+from lstm_research.keep import Keep
 from lstm_research.masks import Masks, clean, layout
 from lstm_research.moments import blended
 from lstm_research.nnx_cell import Switch, cell_spec, hold
@@ -36,6 +37,7 @@ class Recurrent(nnx.Module):
         reverse: bool = False,
         engine: Engine = "auto",
         precision: Precision = "float32",
+        keep: Keep = "auto",
         deterministic: bool = False,
         rngs: nnx.Rngs,
     ) -> None:
@@ -44,6 +46,7 @@ class Recurrent(nnx.Module):
         self.reverse = reverse
         self.engine: Engine = engine
         self.precision: Precision = precision
+        self.keep: Keep = keep
         self.deterministic = deterministic
         self.weights = hold(self.spec.build().init(rngs.params(), in_features, hidden_features))
 
@@ -81,6 +84,7 @@ class Recurrent(nnx.Module):
             reverse=self.reverse,
             engine=self.engine,
             precision=self.precision,
+            keep=self.keep,
             key=key,
         )
         h = h if time_major else jnp.moveaxis(h, 0, -2)

@@ -35,12 +35,18 @@ def test_wide_runs_share_their_batch_and_narrow_ones_do_not():
 def test_the_engine_is_named_with_its_reason(overrides, engine):
     devices, said, kept = explain(spec(*overrides))
     assert said.startswith(f"engine   {engine}: ") and devices.startswith("devices  ")
-    assert kept == "steps    9: the backward pass keeps all of them"
+    assert kept.startswith("keeps    gates: pre-activations and carries of all 9 steps; gates ")
 
 
 def test_long_sequences_are_kept_in_pieces():
     long = spec("cell=lstm", "task.length=100000", "network.hidden=128")
-    assert explain(long)[2].endswith("keeps 316 at a time, and run those again")
+    said = "keeps    pieces: the carry before every 316 steps, and runs those again; gates "
+    assert explain(long)[2].startswith(said)
+
+
+def test_what_is_kept_can_be_asked_for():
+    said = "keeps    states (asked for): the carries of all 9 steps, and computes"
+    assert explain(spec("cell=lstm", "network.keep=states"))[2].startswith(said)
 
 
 def test_the_command_line_tells_each_program_once_and_runs_nothing(tmp_path, capsys):

@@ -91,8 +91,8 @@ def test_auto_takes_columns_where_few_sequences_meet_a_large_matrix_and_no_kerne
     monkeypatch,
 ):
     cell = GateSpec().build()
-    assert fused.chosen(cell, "auto", 512, 16) is not fused_columns.loop
+    assert fused.chosen(cell, "auto", 512, 16).loop is not fused_columns.loop
     monkeypatch.setattr(fused, "machine_code", lambda: None)
-    assert fused.chosen(cell, "auto", 512, 16) is fused_columns.loop
+    assert fused.chosen(cell, "auto", 512, 16).loop is fused_columns.loop
     for hidden, batch in ((64, 16), (512, 10), (512, 1), (512, 256), (512, 0)):
-        assert fused.chosen(cell, "auto", hidden, batch) is fused.loop
+        assert fused.chosen(cell, "auto", hidden, batch).loop is fused.loop

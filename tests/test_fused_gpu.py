@@ -28,7 +28,7 @@ from lstm_research.padding import Fit, power
 from lstm_research.program import Budget, Program
 from lstm_research.superset import swept
 from lstm_research.tasks.adding import Adding
-from lstm_research.unroll import over_time
+from lstm_research.unroll import Way, over_time
 
 T, B, D, H = 5, 3, 2, 4
 LENGTHS, RESETS = np.array([T, 3, 0]), np.zeros((T, B), bool)
@@ -161,10 +161,10 @@ def lowered(name: str, hidden: int, pack: int = 0, precision="bfloat16", masked=
     )
     rest = [jax.ShapeDtypeStruct((T, 20, D), jnp.float32)]
     rest += [jax.ShapeDtypeStruct((20,), jnp.int32), jax.ShapeDtypeStruct((T, 20), bool)] * masked
-    run = partial(fused_gpu.loop, interpret=False)
+    way = Way("pallas", partial(fused_gpu.loop, interpret=False))
 
     def loss(weights, carry, x, lengths=None, resets=None):
-        return (over_time(run, cell, weights, carry, x, lengths, resets, False, None)[1] ** 2).sum()
+        return (over_time(way, cell, weights, carry, x, lengths, resets, False, None)[1] ** 2).sum()
 
     f = jax.grad(loss)
     if pack:
@@ -227,13 +227,13 @@ def test_every_named_cell_but_these_has_a_kernel():
 def test_auto_takes_the_kernels_on_a_gpu_where_the_matrix_fits(monkeypatch):
     lstm = SPECS["lstm"].build()
     narrow = lstm._replace(precision="bfloat16")
-    assert fused.chosen(narrow, "auto", 128) is fused.loop
+    assert fused.chosen(narrow, "auto", 128).loop is fused.loop
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert fused.chosen(narrow, "auto", 128) is fused_gpu.loop
-    assert fused.chosen(lstm, "auto", 128) is fused.loop  # float32: twice the bytes
-    assert fused.chosen(lstm, "auto", 64) is fused_gpu.loop
-    assert fused.chosen(narrow, "auto", 129) is fused.loop
-    assert fused.chosen(SPECS["onlstm"].build(), "auto", 8) is fused.loop
+    assert fused.chosen(narrow, "auto", 128).loop is fused_gpu.loop
+    assert fused.chosen(lstm, "auto", 128).loop is fused.loop  # float32: twice the bytes
+    assert fused.chosen(lstm, "auto", 64).loop is fused_gpu.loop
+    assert fused.chosen(narrow, "auto", 129).loop is fused.loop
+    assert fused.chosen(SPECS["onlstm"].build(), "auto", 8).loop is fused.loop
     with pytest.raises(ValueError, match=r"hidden=256 take more than 128 KiB in bfloat16"):
         fused.chosen(narrow, "pallas", 256)
 

@@ -149,16 +149,16 @@ def test_a_cell_without_a_kernel_says_why_and_auto_takes_another(name):
     cell = SPECS[name].build()
     with pytest.raises(ValueError, match=f"no kernel for this cell: .*{re.escape(WITHOUT[name])}"):
         fused.chosen(cell, "native", 16)
-    assert fused.chosen(cell, "auto", 16) is fused.loop
+    assert fused.chosen(cell, "auto", 16).loop is fused.loop
 
 
 def test_auto_takes_the_kernel_in_float32_alone():
     cell = SPECS["lstm"].build()
-    assert fused.chosen(cell, "auto", 32, 4) is native.loop
-    assert fused.chosen(cell, "auto", 32, 4, np.float64) is fused.loop
-    assert fused.chosen(cell, "auto", 33, 4) is fused.loop
-    assert fused.chosen(cell._replace(precision="bfloat16"), "auto", 32) is fused.loop
-    assert fused.chosen(cell._replace(noisy=True), "auto", 32) is fused.loop
+    assert fused.chosen(cell, "auto", 32, 4).loop is native.loop
+    assert fused.chosen(cell, "auto", 32, 4, np.float64).loop is fused.loop
+    assert fused.chosen(cell, "auto", 33, 4).loop is fused.loop
+    assert fused.chosen(cell._replace(precision="bfloat16"), "auto", 32).loop is fused.loop
+    assert fused.chosen(cell._replace(noisy=True), "auto", 32).loop is fused.loop
 
 
 def test_float64_is_refused_by_name(float64):
@@ -172,7 +172,7 @@ def test_without_llvmlite_auto_takes_fused_and_native_says_what_it_needs(monkeyp
     monkeypatch.setattr(fused, "find_spec", lambda name: None)
     fused.machine_code.cache_clear()
     try:
-        assert fused.chosen(SPECS["lstm"].build(), "auto", 32, 4) is fused.loop
+        assert fused.chosen(SPECS["lstm"].build(), "auto", 32, 4).loop is fused.loop
         with pytest.raises(ValueError, match="needs llvmlite"):
             fused.chosen(SPECS["lstm"].build(), "native", 32)
         assert "native" not in fused.engines()

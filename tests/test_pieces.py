@@ -7,7 +7,7 @@ import pytest
 from agreement import agree
 from contract import FAST
 
-from lstm_research import pieces
+from lstm_research import keep
 from lstm_research.fused import unroll
 from lstm_research.gated import GateSpec
 
@@ -42,18 +42,21 @@ def test_pieces_change_nothing(float64, monkeypatch, steps, reverse):
     resets = np.zeros((steps, B), bool)
     resets[2, 0] = True
     whole = pull(x, lengths, resets, reverse)
-    monkeypatch.setattr(pieces, "ROOM", 0)
-    monkeypatch.setattr(pieces, "SHORTEST", 4)
-    assert pieces.piece(x.shape, 8) == min(steps, 4)
+    monkeypatch.setattr(keep, "ROOM", 0)
+    monkeypatch.setattr(keep, "SHORTEST", 4)
+    assert keep.decide("auto", ("gates", "pieces"), steps, keep.Size(8, 8)).length == min(steps, 4)
     jax.clear_caches()  # the room is read while tracing
     agree(pull(x, lengths, resets, reverse), whole)
     jax.clear_caches()
 
 
 def test_short_sequences_stay_whole_and_long_ones_grow_with_the_root():
-    assert pieces.piece((100, 64, 2), 512 * 4) == 100
-    assert pieces.piece((100_000, 8, 1), 512 * 4) == 316
-    assert pieces.piece((400_000, 8, 1), 512 * 4) == 632
+    length = lambda steps, rows: (
+        keep.decide(
+            "auto", ("gates", "pieces"), steps, keep.Size(rows * 512 * 4, rows * 256 * 4)
+        ).length
+    )
+    assert (length(100, 64), length(100_000, 8), length(400_000, 8)) == (100, 316, 632)
 
 
 def temporary(steps: int) -> int:
@@ -73,7 +76,7 @@ def temporary(steps: int) -> int:
 def test_a_long_sequence_takes_little_more_than_its_outputs(monkeypatch):
     """Outputs and their cotangents take 2 x T x 8 x 32 floats; the inner values would take ten."""
     steps = 20_000
-    monkeypatch.setattr(pieces, "ROOM", 0)
+    monkeypatch.setattr(keep, "ROOM", 0)
     jax.clear_caches()
     small = temporary(steps)
     jax.clear_caches()
