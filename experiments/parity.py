@@ -26,7 +26,7 @@ from flax import linen, nnx
 
 from lstm_research import catalogue, environment
 from lstm_research.cells import CELLS
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.interop import flax as ours_flax
 from lstm_research.interop import keras as ours_keras
 from lstm_research.interop import onnx as ours_onnx

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what `_HOMES` says, for editors and type checkers
     from lstm_research.config import RunSpec, build
+    from lstm_research.engines import unroll
     from lstm_research.face import cell, task
-    from lstm_research.fused import unroll
     from lstm_research.lookup import load_network
     from lstm_research.network import Network, NetworkSpec
     from lstm_research.nnx_cell import NnxCell
@@ -30,7 +30,7 @@ _HOMES = {
     "fit": ("run", "fit"), "fit_many": ("run", "fit_many"),
     "load_network": ("lookup", "load_network"), "load_runs": ("store", "frame"),
     "load_carry": ("stream", "load_carry"), "save_carry": ("stream", "save_carry"),
-    "step": ("stream", "step"), "task": ("face", "task"), "unroll": ("fused", "unroll"),
+    "step": ("stream", "step"), "task": ("face", "task"), "unroll": ("engines", "unroll"),
 }  # fmt: skip
 __all__ = [
     "Network", "NetworkSpec", "NnxCell", "Recurrent", "RunSpec", "build", "cell", "fit",

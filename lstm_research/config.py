@@ -15,7 +15,7 @@ import pydantic
 
 from lstm_research import catalogue
 from lstm_research.cells import CELLS
-from lstm_research.fused import chosen, keepable
+from lstm_research.engines import chosen, keepable
 from lstm_research.network import NetworkSpec
 from lstm_research.optimizer import OptimizerSpec
 from lstm_research.program import Budget

@@ -113,13 +113,12 @@ def products(spec: Spec) -> list[list[Product]]:
     """Return the products of each stage that has sums."""
     found: list[list[Product]] = []
     for stage, operands in zip(multiplied(spec.stages), spec.operands, strict=True):
-        found.append(
-            [
-                Product(operands.index(v), j, *spec.matrices[block.leaf], block.row, block.at)
-                for j, each in enumerate(stage.sums)
-                for v, block in each.terms
-            ]
-        )
+        found.append([])
+        for j, each in enumerate(stage.sums):
+            for v, block in each.terms:
+                argument, columns = spec.matrices[block.leaf]
+                at = operands.index(v)
+                found[-1].append(Product(at, j, argument, columns, block.row, block.at))
     return found
 
 

@@ -2,7 +2,7 @@
 
 import jax
 
-from lstm_research import fused
+from lstm_research import engines
 from lstm_research.config import RunSpec
 from lstm_research.keep import decide, told
 from lstm_research.pack import split
@@ -27,7 +27,7 @@ def explain(spec: RunSpec) -> list[str]:
     many, devices = split(made, jax.devices())
     cell = signature(spec).cell.build()
     rows = spec.budget.batch // many
-    way = fused.chosen(
+    way = engines.chosen(
         cell._replace(precision=network.precision), network.engine, network.hidden, rows,
         keep=network.keep,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from jax import lax
 
 from lstm_research.axes import Array, Bool, Float, Int, Seed, Tree
 from lstm_research.cell import Cell, Weights
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.keep import Keep
 from lstm_research.masks import Masks, clean, layout
 from lstm_research.moments import blended
@@ -62,7 +62,7 @@ class Recurrent(nnx.Module):
         deterministic: bool | None = None,
         rngs: nnx.Rngs | None = None,
     ) -> Any:
-        """Return h, or (carry, h). Padding is as in `fused.unroll`; time_major: `time *batch
+        """Return h, or (carry, h). Padding is as in `engines.unroll`; time_major: `time *batch
         features`; deterministic: replaces the layer's own. Raises ValueError where noise lacks `rngs`.
         """
         cell, weights = self.spec.build(), nnx.as_pure(self.weights)

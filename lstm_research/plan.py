@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 
-from lstm_research import fused
+from lstm_research import engines
 from lstm_research.config import RunSpec
 from lstm_research.gated import Switches
 from lstm_research.pack import Pack
@@ -141,7 +141,7 @@ def pace_of(static: Signature, batch: int) -> Pace:
     """Return the pace of the engine that a program will have."""
     network = static.network
     cell = static.cell.build()._replace(precision=network.precision)
-    way = fused.chosen(cell, network.engine, network.hidden, batch, keep=network.keep)
+    way = engines.chosen(cell, network.engine, network.hidden, batch, keep=network.keep)
     return KERNEL if way.name == "native" else LOOP
 
 

@@ -25,7 +25,9 @@ from lstm_research.shards import shares, split
 from lstm_research.states import States
 from lstm_research.states import run as from_states
 
-Engine = Literal["auto", "scan", "fused", "parallel", "newton", "pallas", "columns", "native", "cuda"]
+Engine = Literal[
+    "auto", "scan", "fused", "parallel", "newton", "pallas", "columns", "native", "cuda"
+]
 Unroll = Callable[..., tuple[Tree, Hiddens]]
 
 
@@ -171,5 +173,5 @@ def unroll_scan(
     reverse: bool = False,
     key: Seed | None = None,
 ) -> tuple[Tree, Hiddens]:
-    """Run a cell over time with autodiff as its backward: the oracle. Arguments as `fused.unroll`."""
+    """Run a cell over time with autodiff as its backward: the oracle. Arguments as `engines.unroll`."""
     return over_time(Way("scan", scan), cell, weights, carry, x, lengths, resets, reverse, key)

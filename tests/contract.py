@@ -17,7 +17,7 @@ from references import OUTS, TWINS, run
 from lstm_research import catalogue
 from lstm_research.cell import outputs as emitted
 from lstm_research.cell import sizes
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 
 T, B, D, H = 6, 4, 2, 4
 FAST = {"xla_backend_optimization_level": 0}  # compiling is what costs here

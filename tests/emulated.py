@@ -48,7 +48,7 @@ def built(text, count):
         place = folder / f"{mark}_{np.random.default_rng().integers(1 << 40)}"
         place.with_suffix(".cpp").write_text(source)
         done = subprocess.run(
-            [COMPILER, "-std=c++17", "-O1", "-w", "-fPIC", "-shared", place.with_suffix(".cpp"), "-o", place],
+            [COMPILER, "-std=c++17", "-O0", "-w", "-fPIC", "-shared", place.with_suffix(".cpp"), "-o", place],
             capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[:3000]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lstm_research.cell import Cell, Weights
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 
 OPEN, SHUT = 40.0, -40.0
 

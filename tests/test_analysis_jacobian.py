@@ -18,7 +18,7 @@ from lstm_research.analysis.jacobian import (
     spectrum,
 )  # fmt: skip
 from lstm_research.cells import CELLS
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -16,7 +16,7 @@ from small import WORDS
 from lstm_research import catalogue, sweep
 from lstm_research.cells import CELLS
 from lstm_research.cells.qrnn import Qrnn
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.masks import Masks
 from lstm_research.moments import Statistics
 from lstm_research.nnx_layer import Recurrent

@@ -15,7 +15,7 @@ from lstm_research.cells.elman import Elman
 from lstm_research.cells.ligru import LiGru
 from lstm_research.cells.slstm import Slstm
 from lstm_research.dosed import Dosed, dosable
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.gated import GateSpec
 from lstm_research.plan import plan
 from lstm_research.run import finished, fit, fit_many

@@ -25,7 +25,7 @@ from test_cells import SPECS, SUBJECTS
 
 from lstm_research import fused
 from lstm_research.cell import Carry, Hidden, Pre, Weights
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.gated import GateSpec, gated, stage, switches
 from lstm_research.superset import ALL, swept
 

@@ -9,7 +9,7 @@ from contract import gradients, problem
 from sampled import sampled
 from test_cells import SUBJECTS
 
-from lstm_research import catalogue, fused, fused_columns
+from lstm_research import catalogue, engines, fused, fused_columns
 from lstm_research.cells import CELLS
 from lstm_research.gated import GateSpec, Switches
 from lstm_research.superset import swept
@@ -40,14 +40,14 @@ def test_a_cell_that_is_not_served_says_why():
     with pytest.raises(
         ValueError, match="engine='columns' cannot run this cell: each of its heads"
     ):
-        fused.chosen(named("slstm"), "columns", 8)
+        engines.chosen(named("slstm"), "columns", 8)
 
 
 @pytest.mark.parametrize("subject", sampled(SUBJECTS.values()))
 def test_columns_equal_the_scan_under_masks_both_ways(float64, subject):
     if fused_columns.unserved(subject.spec.build()):
         with pytest.raises(ValueError, match="engine='columns' cannot run this cell"):
-            fused.chosen(subject.spec.build(), "columns", 4)
+            engines.chosen(subject.spec.build(), "columns", 4)
         return
     data = (*problem(subject.spec, T, B), LENGTHS, RESETS)
     for reverse in (False, True):
@@ -61,7 +61,7 @@ def test_columns_equal_the_scan_without_masks_over_two_batch_axes(float64):
     two = jax.tree.map(lambda leaf: leaf.reshape(2, 2, -1), carry)
 
     def loss(engine, weights, carry, x):
-        last, h = fused.unroll(cell, weights, carry, x, engine=engine)
+        last, h = engines.unroll(cell, weights, carry, x, engine=engine)
         return (h * seen.reshape(h.shape)).sum() + jnp.sin(last.c).sum()
 
     args = (weights, two, x.reshape(T, 2, 2, -1))
@@ -78,7 +78,7 @@ def test_a_row_of_switches_may_be_data(float64):
     weights = cell.init(jax.random.key(0), 2, 4)
     assert isinstance(weights.row, Switches)
     x = np.random.default_rng(0).normal(size=(T, B, 2))
-    run = lambda engine: fused.unroll(cell, weights, cell.start((B,), 4), x, engine=engine)[1]
+    run = lambda engine: engines.unroll(cell, weights, cell.start((B,), 4), x, engine=engine)[1]
     agree(run("columns"), run("scan"), 1e-6)
 
 
@@ -91,8 +91,8 @@ def test_auto_takes_columns_where_few_sequences_meet_a_large_matrix_and_no_kerne
     monkeypatch,
 ):
     cell = GateSpec().build()
-    assert fused.chosen(cell, "auto", 512, 16).loop is not fused_columns.loop
-    monkeypatch.setattr(fused, "machine_code", lambda: None)
-    assert fused.chosen(cell, "auto", 512, 16).loop is fused_columns.loop
+    assert engines.chosen(cell, "auto", 512, 16).loop is not fused_columns.loop
+    monkeypatch.setattr(engines, "machine_code", lambda: None)
+    assert engines.chosen(cell, "auto", 512, 16).loop is fused_columns.loop
     for hidden, batch in ((64, 16), (512, 10), (512, 1), (512, 256), (512, 0)):
-        assert fused.chosen(cell, "auto", hidden, batch).loop is fused.loop
+        assert engines.chosen(cell, "auto", hidden, batch).loop is fused.loop

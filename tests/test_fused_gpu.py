@@ -17,9 +17,9 @@ from blocks import random_carry
 from contract import FAST, gradients, problem
 from test_cells import SPECS
 
-from lstm_research import catalogue, config, fused, fused_gpu
+from lstm_research import catalogue, config, engines, fused, fused_gpu
 from lstm_research.cells import CELLS
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.gated import GateSpec
 from lstm_research.kernel import quick_tanh
 from lstm_research.network import NetworkSpec
@@ -227,15 +227,15 @@ def test_every_named_cell_but_these_has_a_kernel():
 def test_auto_takes_the_kernels_on_a_gpu_where_the_matrix_fits(monkeypatch):
     lstm = SPECS["lstm"].build()
     narrow = lstm._replace(precision="bfloat16")
-    assert fused.chosen(narrow, "auto", 128).loop is fused.loop
+    assert engines.chosen(narrow, "auto", 128).loop is fused.loop
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert fused.chosen(narrow, "auto", 128).loop is fused_gpu.loop
-    assert fused.chosen(lstm, "auto", 128).loop is fused.loop  # float32: twice the bytes
-    assert fused.chosen(lstm, "auto", 64).loop is fused_gpu.loop
-    assert fused.chosen(narrow, "auto", 129).loop is fused.loop
-    assert fused.chosen(SPECS["onlstm"].build(), "auto", 8).loop is fused.loop
+    assert engines.chosen(narrow, "auto", 128).loop is fused_gpu.loop
+    assert engines.chosen(lstm, "auto", 128).loop is fused.loop  # float32: twice the bytes
+    assert engines.chosen(lstm, "auto", 64).loop is fused_gpu.loop
+    assert engines.chosen(narrow, "auto", 129).loop is fused.loop
+    assert engines.chosen(SPECS["onlstm"].build(), "auto", 8).loop is fused.loop
     with pytest.raises(ValueError, match=r"hidden=256 take more than 128 KiB in bfloat16"):
-        fused.chosen(narrow, "pallas", 256)
+        engines.chosen(narrow, "pallas", 256)
 
 
 def test_the_quick_tanh_is_right_to_float32_of_its_range():

@@ -10,7 +10,7 @@ from blocks import cut
 from contract import D, H, gradients, problem
 from test_cells import SPECS
 
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.gated import GateSpec
 from lstm_research.superset import swept
 

@@ -22,9 +22,11 @@ ORDER = (
     "wrappers.weight_drop", "wrappers.zoneout", "wrappers", "dosed", "keep", "pieces", "shards",
     "states", "unroll", "parallel", "newton", "cotangents",
     "blockwise", "blocked", "padding", "kernel_step", "kernel", "fused_gpu",
-    "disk", "native_math", "native_stages", "native_plan", "native_tile", "native_product",
-    "native_kernel", "native_call", "native_launch", "native", "columns", "fused_columns",
-    "fused", "stream", "catalogue", "nnx_cell", "nnx_layer", "network", "interop",
+    "disk", "kept_code", "foreign", "native_math", "native_stages", "native_plan", "native_tile",
+    "native_product",
+    "native_kernel", "native_call", "native_launch", "native", "cuda_math", "cuda_plan",
+    "cuda_products", "cuda_kernel", "cuda_driver", "cuda_call", "cuda_trace", "cuda", "columns",
+    "fused_columns", "fused", "engines", "stream", "catalogue", "nnx_cell", "nnx_layer", "network", "interop",
     "interop.forward", "interop.onnx_graph", "interop.onnx_shapes", "interop.onnx_primitives",
     "interop.onnx_complex", "interop.onnx_operators", "interop.onnx_scan", "interop.onnx",
     "interop.stablehlo", "interop.blocks", "interop.torch_model", "interop.torch", "interop.keras",
@@ -67,7 +69,14 @@ HEAVY = {
     "torch": {"interop.torch", "interop.torch_model"},
     "keras": {"interop.keras"},
     "optuna": {"space", "trials", "search"},
-    "llvmlite": {"native_math", "native_tile", "native_product", "native_kernel", "native_call"},
+    "llvmlite": {
+        "native_math",
+        "native_tile",
+        "native_product",
+        "native_kernel",
+        "native_call",
+        "cuda_call",
+    },
     "safetensors": {"interop.safetensors"},
 }
 
@@ -120,7 +129,7 @@ import sys
 for name in ("hydra", "omegaconf", "pydantic", "wandb", "scipy", "pooch"):
     sys.modules[name] = None
 import lstm_research as lr
-import lstm_research.train, lstm_research.fused, lstm_research.network, lstm_research.cells
+import lstm_research.train, lstm_research.engines, lstm_research.network, lstm_research.cells
 cell = lr.cell("greff/v")
 assert lr.unroll and lr.Recurrent and lr.NnxCell
 assert "jax.experimental.pallas" not in sys.modules, "half a second that only a GPU needs"

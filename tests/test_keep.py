@@ -9,8 +9,8 @@ from contract import FAST, problem
 from sampled import first, sampled
 from test_cells import SPECS
 
-from lstm_research import config, fused, keep
-from lstm_research.fused import unroll
+from lstm_research import config, engines, keep
+from lstm_research.engines import unroll
 from lstm_research.gated import GateSpec
 from lstm_research.keep import KEEPS, Kept, Size, decide, order, told
 from lstm_research.wrappers import Wrapped, WrapSpec
@@ -19,7 +19,7 @@ T, B, H = 11, 3, 8
 LENGTHS, RESETS = np.array([T, 7, 0]), np.zeros((T, B), bool)
 RESETS[[0, 5], 0] = RESETS[1, 1] = True
 LOOPS = [name for name, spec in SPECS.items() if spec.build().linear is None]
-KERNELS = [name for name in LOOPS if fused.way("native").states and name not in {
+KERNELS = [name for name in LOOPS if engines.way("native").states and name not in {
     "fastgrnn", "lstmp", "mogrifier", "onlstm", "phased", "slstm", "slstm_exp",
 }]  # fmt: skip
 MIB = 2**20

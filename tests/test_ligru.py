@@ -13,7 +13,7 @@ from references import run
 from references_mutants import cut_ligru, ligru, s
 
 from lstm_research.cells.ligru import LiGru, Statistics, calibrated, observed
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.masks import Masks
 from lstm_research.network import parameters
 from lstm_research.nnx_layer import Recurrent

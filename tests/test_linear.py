@@ -17,7 +17,7 @@ from lstm_research.cells.mlstm import Mlstm
 from lstm_research.cells.qrnn import Qrnn
 from lstm_research.cells.rglru import RgLru
 from lstm_research.cells.sru import Sru
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 
 T, B, D, H = 12, 2, 3, 4
 KEY = jax.random.key(0)

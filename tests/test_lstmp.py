@@ -13,7 +13,7 @@ from sampled import first
 
 from lstm_research.cell import outputs
 from lstm_research.cells.lstmp import Lstmp
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.network import Network, NetworkSpec
 from lstm_research.nnx_layer import Recurrent
 

@@ -11,7 +11,7 @@ from references import run
 from references_long import cut_mogrifier, mogrifier
 
 from lstm_research.cells.mogrifier import Mogrifier
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.gated import GateSpec
 
 T, B, D, H = 6, 3, 2, 4

@@ -7,7 +7,7 @@ from agreement import agree, same
 from blocks import random_carry, random_weights
 
 from lstm_research.cells.multiplicative import Multiplicative
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.gated import GateSpec
 
 T, B, D, H = 6, 3, 3, 4

@@ -13,7 +13,7 @@ from lstm_research.cells.gru_before import GruBefore
 from lstm_research.cells.lem import Chain, Lem
 from lstm_research.cells.mut import Mut
 from lstm_research.cells.rhn import Rhn
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.gated import GateSpec
 
 KEY, X = jax.random.key(2), np.random.default_rng(0).normal(size=(5, 3, 2))

@@ -14,8 +14,8 @@ from contract import problem
 from sampled import first, sampled
 from test_cells import SPECS
 
-from lstm_research import fused, native, native_call, shards
-from lstm_research.fused import unroll
+from lstm_research import engines, fused, native, native_call, shards
+from lstm_research.engines import unroll
 from lstm_research.gated import GateSpec
 from lstm_research.superset import swept
 
@@ -148,17 +148,17 @@ def test_what_padding_holds_reaches_nothing():
 def test_a_cell_without_a_kernel_says_why_and_auto_takes_another(name):
     cell = SPECS[name].build()
     with pytest.raises(ValueError, match=f"no kernel for this cell: .*{re.escape(WITHOUT[name])}"):
-        fused.chosen(cell, "native", 16)
-    assert fused.chosen(cell, "auto", 16).loop is fused.loop
+        engines.chosen(cell, "native", 16)
+    assert engines.chosen(cell, "auto", 16).loop is fused.loop
 
 
 def test_auto_takes_the_kernel_in_float32_alone():
     cell = SPECS["lstm"].build()
-    assert fused.chosen(cell, "auto", 32, 4).loop is native.loop
-    assert fused.chosen(cell, "auto", 32, 4, np.float64).loop is fused.loop
-    assert fused.chosen(cell, "auto", 33, 4).loop is fused.loop
-    assert fused.chosen(cell._replace(precision="bfloat16"), "auto", 32).loop is fused.loop
-    assert fused.chosen(cell._replace(noisy=True), "auto", 32).loop is fused.loop
+    assert engines.chosen(cell, "auto", 32, 4).loop is native.loop
+    assert engines.chosen(cell, "auto", 32, 4, np.float64).loop is fused.loop
+    assert engines.chosen(cell, "auto", 33, 4).loop is fused.loop
+    assert engines.chosen(cell._replace(precision="bfloat16"), "auto", 32).loop is fused.loop
+    assert engines.chosen(cell._replace(noisy=True), "auto", 32).loop is fused.loop
 
 
 def test_float64_is_refused_by_name(float64):
@@ -169,15 +169,15 @@ def test_float64_is_refused_by_name(float64):
 
 def test_without_llvmlite_auto_takes_fused_and_native_says_what_it_needs(monkeypatch):
     monkeypatch.setitem(sys.modules, "llvmlite", None)
-    monkeypatch.setattr(fused, "find_spec", lambda name: None)
-    fused.machine_code.cache_clear()
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    engines.machine_code.cache_clear()
     try:
-        assert fused.chosen(SPECS["lstm"].build(), "auto", 32, 4).loop is fused.loop
+        assert engines.chosen(SPECS["lstm"].build(), "auto", 32, 4).loop is fused.loop
         with pytest.raises(ValueError, match="needs llvmlite"):
-            fused.chosen(SPECS["lstm"].build(), "native", 32)
-        assert "native" not in fused.engines()
+            engines.chosen(SPECS["lstm"].build(), "native", 32)
+        assert "native" not in engines.engines()
     finally:
-        fused.machine_code.cache_clear()
+        engines.machine_code.cache_clear()
 
 
 def test_like_kernels_are_compiled_once():

@@ -6,22 +6,22 @@ import pytest
 from contract import problem
 from test_cells import SPECS
 
-from lstm_research import native_call
-from lstm_research.fused import unroll
+from lstm_research import kept_code, native_call
+from lstm_research.engines import unroll
 
 TEXT = "define float @one() {\n  ret float 1.0\n}\n"
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(native_call, "kept", lambda: tmp_path / "kernels")
+    monkeypatch.setattr(kept_code, "place", lambda name: tmp_path / "kernels" / name)
     return tmp_path / "kernels"
 
 
 def test_machine_code_is_kept_and_read_again(folder, monkeypatch):
     assert native_call.compiled(TEXT, "mark").get_function_address("one")
     (file,) = folder.iterdir()
-    assert native_call.held(file)
+    assert kept_code.held(file)
     monkeypatch.setattr(native_call.llvm, "create_pass_builder", None)  # nothing is compiled again
     assert native_call.compiled(TEXT, "mark").get_function_address("one")
 
@@ -32,23 +32,23 @@ def test_a_changed_byte_is_not_run(folder):
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(bytes(data))
-    assert native_call.held(file) is None
+    assert kept_code.held(file) is None
     assert native_call.compiled(TEXT, "mark").get_function_address("one")
-    assert native_call.held(file)
+    assert kept_code.held(file)
 
 
 def test_the_oldest_of_many_files_go(folder, monkeypatch):
-    monkeypatch.setattr(native_call, "MOST", 2)
+    monkeypatch.setattr(kept_code, "MOST", 2)
     for i in range(4):
-        native_call.keep(folder / f"{i}.o", b"code")
+        kept_code.keep(folder / f"{i}.o", b"code")
     assert len(list(folder.iterdir())) == 2 and (folder / "3.o").exists()
 
 
 def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path):
     (tmp_path / "file").write_text("")
-    native_call.keep(tmp_path / "file" / "mark.o", b"code")
-    native_call.keep(None, b"code")
-    assert native_call.held(tmp_path / "file" / "mark.o") is None
+    kept_code.keep(tmp_path / "file" / "mark.o", b"code")
+    kept_code.keep(None, b"code")
+    assert kept_code.held(tmp_path / "file" / "mark.o") is None
 
 
 @pytest.mark.parametrize(("on", "place"), [(False, "here"), (True, None)])
@@ -56,8 +56,8 @@ def test_nothing_is_kept_where_jax_keeps_nothing(on, place, monkeypatch):
     class Config:
         jax_enable_compilation_cache, jax_compilation_cache_dir = on, place
 
-    monkeypatch.setattr(native_call.jax, "config", Config)
-    assert native_call.kept() is None
+    monkeypatch.setattr(kept_code.jax, "config", Config)
+    assert kept_code.place("mark.o") is None
 
 
 def test_a_program_holds_one_call_forward_and_one_back():

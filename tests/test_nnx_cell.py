@@ -12,7 +12,7 @@ from test_cells import SUBJECTS
 
 from lstm_research.catalogue import UnknownName
 from lstm_research.cell import Weights
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.gated import GateSpec
 from lstm_research.nnx_cell import NnxCell, Switch, cell_spec, hold
 from lstm_research.nnx_layer import Recurrent

@@ -7,7 +7,7 @@ import pytest
 from agreement import agree, same
 from flax import nnx
 
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.nnx_layer import Recurrent
 
 X = jnp.asarray(np.random.default_rng(0).normal(size=(3, 5, 2)), jnp.float32)

@@ -8,7 +8,7 @@ from agreement import agree
 from blocks import random_weights
 
 from lstm_research.cells.onlstm import OnLstm, after, before
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.gated import GateSpec
 
 KEY = jax.random.key(0)

@@ -9,7 +9,7 @@ import pytest
 
 from lstm_research import catalogue
 from lstm_research.cells import CELLS
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 
 T, B, D, H = 7, 3, 5, 11  # sizes that no other product of them equals
 

@@ -14,7 +14,7 @@ from test_cells import SUBJECTS
 
 from lstm_research import newton, parallel
 from lstm_research.cell import Carry, Cell, Pre, Weights, driven, outputs, start_carry, vectors
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.gated import GateSpec
 from lstm_research.masks import Masks
 

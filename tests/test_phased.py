@@ -13,7 +13,7 @@ from timed import gradients_with_times
 
 from lstm_research.cell import Carry
 from lstm_research.cells.phased import Clock, Phased, openness
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.gated import GateSpec
 from lstm_research.nnx_layer import Recurrent
 

@@ -8,7 +8,7 @@ from agreement import agree
 from contract import FAST
 
 from lstm_research import keep
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.gated import GateSpec
 
 B, D, H = 2, 3, 4

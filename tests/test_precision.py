@@ -12,7 +12,7 @@ from contract import FAST, problem
 from test_cells import SPECS
 
 from lstm_research import config
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.gated import GateSpec
 from lstm_research.network import NetworkSpec
 from lstm_research.optimizer import OptimizerSpec

@@ -10,7 +10,7 @@ from jax.sharding import PartitionSpec
 
 from lstm_research import catalogue, shards, sweep
 from lstm_research.cells import CELLS
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.gated import GateSpec
 from lstm_research.life import Run
 from lstm_research.pack import Pack

@@ -8,7 +8,7 @@ from sampled import first
 from small import small
 
 from lstm_research.cells import CELLS
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.signature import STARTS, bare, member, signature, unites
 
 OTHER = {"kernel": "uniform", "recurrent": "glorot", "bias": "uniform", "forget_bias": 0.5}

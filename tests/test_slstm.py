@@ -9,7 +9,7 @@ from blocks import random_carry, random_weights
 from contract import FAST, B, D, H, T
 
 from lstm_research.cells.slstm import Slstm
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 
 KEY = jax.random.key(0)
 FORMS = ("sigmoid", "exp")

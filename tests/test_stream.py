@@ -10,7 +10,7 @@ from sampled import sampled
 from test_cells import SUBJECTS
 
 import lstm_research as lr
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.wrappers import Wrapped, WrapSpec
 
 D, H = 3, 4

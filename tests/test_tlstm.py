@@ -11,7 +11,7 @@ from references_long import cut_clocked, tlstm_after
 from timed import gradients_with_times
 
 from lstm_research.cells.tlstm import Tlstm
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.gated import GateSpec
 from lstm_research.nnx_layer import Recurrent
 

@@ -17,7 +17,7 @@ from lstm_research.cells.indrnn import IndRnn
 from lstm_research.cells.mgu import Mgu
 from lstm_research.cells.ran import Ran
 from lstm_research.cells.star import Star
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 
 KEY = jax.random.key(0)
 X = np.random.default_rng(4).normal(size=(T, B, D))

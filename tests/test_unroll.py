@@ -7,7 +7,7 @@ import pytest
 from agreement import agree, same
 from blocks import random_carry, random_weights
 
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.gated import GateSpec
 from lstm_research.unroll import unroll_scan
 

@@ -7,7 +7,7 @@ from agreement import agree
 from blocks import cut, random_carry, random_weights
 
 from lstm_research.cells.urlstm import UrLstm
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.gated import GateSpec
 
 KEY = jax.random.key(0)

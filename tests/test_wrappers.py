@@ -19,7 +19,7 @@ from lstm_research.cells.fgr import Fgr
 from lstm_research.cells.gru_before import GruBefore
 from lstm_research.cells.lem import Lem
 from lstm_research.cells.qrnn import Qrnn
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 from lstm_research.gated import GateSpec
 from lstm_research.masks import Masks
 from lstm_research.wrappers import Wrapped, WrapSpec

@@ -6,7 +6,7 @@ import numpy as np
 from agreement import agree, same
 
 from lstm_research.cell import Cell, Weights
-from lstm_research.fused import unroll
+from lstm_research.engines import unroll
 
 
 def gradients_with_times(cell: Cell, weights, carry, x, lengths, resets) -> tuple[Weights, ...]:

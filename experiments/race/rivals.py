@@ -15,7 +15,7 @@ from jax import lax
 import lstm_research as lr
 from lstm_research.axes import Array, Tree
 from lstm_research.cell import Weights, sizes
-from lstm_research.fused import engines
+from lstm_research.engines import engines
 from lstm_research.interop.blocks import LSTM, blocks, fused
 
 Apply = Callable[[Tree, Array], Array]

@@ -46,8 +46,8 @@ def timed(call: Call, count: int) -> dict[str, float]:
 
 def facts() -> dict[str, Any]:
     """Return where this runs: commit, device, versions, our engines."""
+    from lstm_research.engines import engines
     from lstm_research.environment import environment
-    from lstm_research.fused import engines
 
     found: dict[str, Any] = environment() | {"engines": sorted(engines())}
     for name in VERSIONS:
