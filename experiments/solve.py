@@ -17,8 +17,9 @@ chance. A row is solved where more than half of its seeds are. Steps, sequences 
 the seeds that solved it, up to the validation that said so: median, and the range in brackets. Seconds
 are those of training on one core; two runs share the two cores; compiling and validating come on top. A
 load average well above 2 says that others used the cores too and that the seconds are too many.
-Reached is the test metric of every seed, chance what is reached without memory. `solve.yaml` names the
-tasks that are left out, and why.
+Reached is the test metric of every seed, chance what is reached without memory. Below the table: what
+was tried where a row is not solved, or is smaller than its task. `solve.yaml` names the tasks that are
+left out, and why.
 """
 
 import argparse
@@ -45,6 +46,7 @@ PLAN: dict[str, Any] = yaml.safe_load(
 BASE: str = PLAN["base"]
 SETTINGS: dict[str, str] = PLAN["rows"]
 LEFT_OUT: dict[str, str] = PLAN["left_out"]
+NOTES: dict[str, str] = PLAN["notes"]
 SUBSET: list[str] = PLAN["fast"]
 
 
@@ -115,7 +117,8 @@ def rendered(path: Path) -> str:
         "|---|---|---:|---:|---:|---:|---:|---:|---:|",
         *(row(name, group) for name, group in rows(found).items()),
     ]
-    return "\n\n".join(head) + "\n\n" + "\n".join(table) + "\n"
+    notes = [f"- {name}: {NOTES[name]}" for name in rows(found) if name in NOTES]
+    return "\n\n".join([*head, "\n".join(table), *(["\n".join(notes)] if notes else [])]) + "\n"
 
 
 def row(name: str, group: Sequence[Line]) -> str:

@@ -1,5 +1,6 @@
 """ListOps: trees drawn level by level against a parser that reads the tokens one by one."""
 
+import hashlib
 from functools import cache
 from statistics import median
 
@@ -103,6 +104,20 @@ def test_long_trees_are_parsed_alike():
     again = trees.corpus(1, 20, 501, 1999, 10, 10)
     other = trees.corpus(2, 20, 501, 1999, 10, 10)
     assert (again[0] == tokens).all() and again[0].tolist() != other[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("asked", "digest"),
+    [
+        ((0, 2000, 5, 50, 4, 5), "76168ea2f30e2662"),
+        ((1, 20, 501, 1999, 10, 10), "5545d792490563d5"),
+        ((7, 300, 5, 200, 6, 2), "5f3c0c6a2a9db0d9"),
+    ],
+)
+def test_a_seed_means_the_trees_that_it_always_meant(asked, digest):
+    tokens, lengths, values = trees.corpus(*asked)
+    written = b"".join(each.astype("<i8").tobytes() for each in (tokens, lengths, values))
+    assert hashlib.sha256(written).hexdigest()[:16] == digest
 
 
 @pytest.mark.parametrize(

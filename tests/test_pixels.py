@@ -6,11 +6,13 @@ import jax
 import numpy as np
 import pytest
 
+import lstm_research as lr
 from lstm_research.tasks import images
 from lstm_research.tasks.data import DataError, sha256
 from lstm_research.tasks.images import SETS, Images
 from lstm_research.tasks.pixels import Pixels, from_images
 
+KERAS = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"  # of the real archive
 RANDOM = np.random.default_rng(2)
 SPLITS = {
     part: Images(
@@ -151,6 +153,53 @@ def test_images_as_keras_stores_them_are_read(monkeypatch, tmp_path):
     (batch,) = (task := Pixels().build()).held_out(task.data, "test")
     assert np.asarray(batch.inputs)[:, :, 0] == pytest.approx(pictures[4:].reshape(2, 784) / 255)
     assert [task.data[part].labels.shape[0] for part in ("train", "valid")] == [2, 2]
+
+
+def stored(folder, images: int = 6):
+    """Write the archive of Keras in small: image k is black but for pixel 3, k, which is white."""
+    pictures = np.zeros((images, 28, 28), np.uint8)
+    pictures[np.arange(images), 3, np.arange(images)] = 255
+    labels, path = np.arange(images, dtype=np.uint8), folder / "mnist" / "mnist.npz"
+    path.parent.mkdir()
+    np.savez(
+        path,
+        x_train=pictures[:-2],
+        y_train=labels[:-2],
+        x_test=pictures[-2:],
+        y_test=labels[-2:],
+    )
+    return path
+
+
+def test_an_archive_that_is_not_the_published_one_is_refused_and_kept(monkeypatch, tmp_path):
+    path = stored(tmp_path)
+    found, content = sha256(path), path.read_bytes()
+    monkeypatch.setenv("LSTM_RESEARCH_DATA", str(tmp_path))
+    with pytest.raises(DataError) as caught:
+        lr.task("mnist").sample(jax.random.key(0), 2)
+    error = caught.value
+    assert (error.file, error.expected, error.found) == (str(path), KERAS, found)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("name", "step"), [("mnist", "pixel"), ("mnist", "row"), ("pmnist", "pixel")]
+)
+def test_each_white_pixel_of_an_archive_comes_at_its_step(monkeypatch, tmp_path, name, step, key):
+    source = SETS["mnist"].source._replace(sha256=sha256(stored(tmp_path)))
+    monkeypatch.setitem(images.SETS, "mnist", SETS["mnist"]._replace(source=source, valid=1))
+    monkeypatch.setenv("LSTM_RESEARCH_DATA", str(tmp_path))
+    task = lr.task(name, step=step)
+    place = np.random.default_rng(0).permutation(784) if name == "pmnist" else np.arange(784)
+    batches = draws(task, key, 1, 3)
+    batches += [batch for split in ("valid", "test") for batch in task.held_out(task.data, split)]
+    seen = []
+    for batch in batches:
+        flat = np.asarray(batch.inputs).reshape(len(batch.targets), 784)
+        assert (flat.sum(axis=1) == 1).all()
+        assert (place[flat.argmax(axis=1)] == 3 * 28 + np.asarray(batch.targets)).all()
+        seen.append(sorted(np.asarray(batch.targets).tolist()))
+    assert seen == [[0, 1, 2], [3], [4, 5]]
 
 
 def test_a_file_without_an_address_says_how_to_bring_it(monkeypatch, tmp_path):

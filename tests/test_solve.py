@@ -64,6 +64,20 @@ def test_every_task_has_a_row_or_a_reason_and_every_fast_row_is_a_row():
     assert set(solve.SUBSET) <= set(solve.SETTINGS)
 
 
+def test_every_row_that_is_not_solved_says_what_was_tried():
+    unsolved = {row for row, group in solve.rows(lines.read(solve.LINES)).items()
+                if not solve.solved(group)}  # fmt: skip
+    assert unsolved <= set(solve.NOTES) <= set(solve.SETTINGS)
+
+
+def test_a_note_stands_below_the_table(tmp_path, monkeypatch):
+    lines.write(tmp_path / "solve.jsonl", [line()])
+    monkeypatch.setattr(solve, "NOTES", {"adding": "tried twice", "reber": "not in the file"})
+    assert solve.rendered(tmp_path / "solve.jsonl").endswith(" |\n\n- adding: tried twice\n")
+    monkeypatch.setattr(solve, "NOTES", {})
+    assert solve.rendered(tmp_path / "solve.jsonl").endswith(" |\n")
+
+
 @pytest.mark.slow
 def test_every_row_composes_and_builds_its_spec():
     for row in solve.SETTINGS:
