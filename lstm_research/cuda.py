@@ -16,9 +16,8 @@ Source: Diamos et al. 2016 (persistent RNNs), Pöppel et al. 2024 (arXiv:2412.07
 # JAX leaves types unknown in its own signatures:
 # pyright: reportUnknownMemberType=false
 
-import math
 from functools import cache, partial
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -26,15 +25,24 @@ from jax import lax
 
 from lstm_research import cuda_driver
 from lstm_research.axes import Array, Hiddens, Tree
-from lstm_research.cell import Cell, Weights, driven, sizes, step
-from lstm_research.cotangents import back_step, earlier, masked_back, projected, recurrent_gradients
-from lstm_research.cuda_trace import Shape, launch
+from lstm_research.cell import Cell, Weights, driven, sizes
+from lstm_research.cotangents import earlier, projected, recurrent_gradients
+from lstm_research.cuda_trace import launch
 from lstm_research.kernel_step import trial
-from lstm_research.masks import Masks, choose
-from lstm_research.native_stages import ROWS
+from lstm_research.masks import Masks
 from lstm_research.padding import reshaped
 from lstm_research.precision import backwards
 from lstm_research.unroll import scan
+from lstm_research.whole_step import (
+    Data,
+    Saved,
+    Shape,
+    back_again,
+    ended,
+    flattened,
+    held,
+    there,
+)
 
 
 def loop(
@@ -44,17 +52,12 @@ def loop(
 
     Raises Unblockable, a ValueError, where the cell or the type of its numbers has no kernel.
     """
-    hidden, batch = sizes(cell, weights)[1], jax.tree.leaves(carry)[0].shape[:-1]
     if not all(leaf.size for leaf in jax.tree.leaves((zx, carry))):
         return scan(cell, weights, first, carry, zx, masks, reverse)  # no step, or nobody takes one
-    flat = partial(reshaped, (math.prod(batch),), len(batch))
-    inside = weights._replace(w=None, b=None, row=None, m=None)
-    masks = jax.tree.map(lambda mask: mask.astype(jnp.float32), masks)
-    data = (inside, weights.row, flat(0, first), flat(0, carry), flat(1, zx), flat(1, masks))
-    found = recurrence(Shape(cell, hidden, reverse), *data)
-    last, h = cast(tuple[Tree, Array], found)
-    back = partial(reshaped, batch, 1)
-    return back(0, last), back(1, h)
+    shape = Shape(cell, sizes(cell, weights)[1], reverse)
+    data, batch = flattened(weights, first, carry, zx, masks)
+    last, h = cast(tuple[Tree, Array], recurrence(shape, *data))
+    return reshaped(batch, 1, 0, last), reshaped(batch, 1, 1, h)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -66,20 +69,6 @@ def recurrence(
     return ended(shape, carries, masks)
 
 
-class Saved(NamedTuple):
-    """What the backward pass needs of the forward pass."""
-
-    weights: Weights
-    row: Tree
-    first: Tree
-    start: Tree
-    zx: Tree
-    masks: Masks
-    carries: Tree
-    z: Tree  # without `driven`, which is a part of zx
-    heard: Tree  # what each product read, rounded
-
-
 def forward(
     shape: Shape, weights: Weights, row: Tree, first: Tree, carry: Tree, zx: Tree, masks: Masks
 ) -> tuple[tuple[Tree, Hiddens], Saved]:
@@ -89,87 +78,37 @@ def forward(
     return ended(shape, carries, masks), saved
 
 
-def ended(shape: Shape, carries: Tree, masks: Masks) -> tuple[Tree, Hiddens]:
-    """Return (last carry, h) of the carries of all steps."""
-    h = shape.cell.emit(carries)
-    if masks.valid is not None:
-        h = jnp.where(masks.valid != 0, h, 0)
-    return jax.tree.map(lambda leaf: leaf[0 if shape.reverse else -1], carries), h
-
-
 def run(
     shape: Shape, keep: bool, weights: Weights, row: Tree, first: Tree, carry: Tree, zx: Tree,
     masks: Masks,
 ) -> tuple[Tree, Tree, Tree]:  # fmt: skip
     """Return the carries after every step and, where kept, the pre-activations and the operands."""
     cell = shape.cell._replace(precision="float32")  # the kernel rounds
-
-    def f(zx: Tree, masks: Masks, carry: Tree, first: Tree, vectors: Tree, matrices: Tree) -> Tree:
-        (valid, fresh), (p, row) = held(masks), vectors
-        before = carry if fresh is None else choose(fresh, first, carry)
-        inside = Weights(None, None, matrices, p, row)
-        after, z = step(cell, inside, zx, before)
-        after = after if valid is None else choose(valid, after, before)
-        if not keep:
-            return after, (), ()
-        inside = inside._replace(r=None)  # pyright: ignore[reportArgumentType]
-        heard = read(cell, inside, weights.r, z, before)
-        return after, tuple(pre._replace(driven=None) for pre in z), heard
-
-    data = [("steps", zx), ("steps", masks), ("before", carry), ("rows", first)]
-    data.append(("shared", (weights.p, row)))
+    f, data = there(cell, keep, keep, Data(weights, row, first, carry, zx, masks))
     kinds = lambda i: "steps"
     return launch(shape, f, data, weights.r, kinds, keep, shape.cell.precision)
-
-
-def read(cell: Cell, inside: Weights, matrices: Tree, z: Tree, before: Tree) -> Tree:
-    """Return what each product of a step reads, None where there is none."""
-    return tuple(
-        None if stage.read is None or r is None else stage.read(inside, z[:k], before)
-        for k, (stage, r) in enumerate(zip(cell.stages, matrices, strict=True))
-    )
 
 
 def backward(
     shape: Shape, saved: Saved, cotangents: tuple[Tree, Hiddens]
 ) -> tuple[Weights, None, None, Tree, Tree, None]:
     """Run the backward kernel; then one product a matrix."""
-    (d_last, d_h), precision = cotangents, backwards(shape.cell.precision)
-    cell = shape.cell._replace(precision="float32")  # the kernel rounds
-    weights, row, zx, masks, z = saved.weights, saved.row, saved.zx, saved.masks, saved.z
-    parts = [pair[1] for pair in driven(cell, zx)]
-
-    def f(
-        z: Tree, alone: Tree, masks: Masks, carry: Tree, first: Tree, d_carry: Tree, d_h: Array,
-        vectors: Tree, turned: Tree,
-    ) -> Tree:  # fmt: skip
-        marks, (p, row) = held(masks), vectors
-        before = carry if marks.fresh is None else choose(marks.fresh, first, carry)
-        z = tuple(pre._replace(driven=x) for pre, x in zip(z, alone, strict=True))
-        spread = {name: jnp.broadcast_to(v, (ROWS, *v.shape)) for name, v in p.items()}
-        inside = Weights(None, None, None, spread, row)  # pyright: ignore[reportArgumentType]
-        back = partial(back_step, cell, inside, list(turned), z, before)
-        return masked_back(back, marks, d_carry, d_h)
-
+    cell, weights = shape.cell._replace(precision="float32"), saved.weights  # the kernel rounds
+    f, data, kinds = back_again(cell, False, saved, cotangents)
     turned = tuple(None if r is None else r.T for r in weights.r)
-    data = [("steps", z), ("steps", parts), ("steps", masks), ("next", saved.start)]
-    data += [("rows", saved.first), ("carried", d_last), ("steps", d_h)]
-    data.append(("shared", (weights.p, row)))
-    end = len(jax.tree.leaves(d_last)), len(weights.p)
-    kinds = lambda i: "carried" if i < end[0] else "summed" if i < sum(end) else "steps"
-    turn = shape._replace(reverse=not shape.reverse)
-    d_start, d_p, dz = launch(turn, f, data, turned, kinds, True, precision, saved.carries)
-    d_r = gradients(shape, saved, parts, dz)
+    turn, back = shape._replace(reverse=not shape.reverse), backwards(shape.cell.precision)
+    d_start, d_p, dz, _ = launch(turn, f, data, turned, kinds, True, back, saved.carries)
+    d_r = gradients(shape, saved, dz)
     d_p = {name: g.sum(0).reshape(weights.p[name].shape) for name, g in d_p.items()}
     dz = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), dz)
     d_weights = weights._replace(r=d_r, p=d_p)
-    return d_weights, None, None, d_start, projected(cell, zx, dz), None
+    return d_weights, None, None, d_start, projected(cell, saved.zx, dz), None
 
 
 recurrence.defvjp(forward, backward)
 
 
-def gradients(shape: Shape, saved: Saved, parts: Any, dz: Tree) -> tuple[Array | None, ...]:
+def gradients(shape: Shape, saved: Saved, dz: Tree) -> tuple[Array | None, ...]:
     """Return dR of each stage, from operands as the kernels rounded them."""
     cell, made = shape.cell, list[Array | None]()
     single = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), dz)
@@ -179,6 +118,7 @@ def gradients(shape: Shape, saved: Saved, parts: Any, dz: Tree) -> tuple[Array |
             made.append(None if heard is None else multiplied(heard, both, cell.precision))
         return tuple(made)
     before = earlier(saved.carries, saved.start, saved.first, held(saved.masks), shape.reverse)
+    parts = [pair[1] for pair in driven(cell, saved.zx)]
     z = tuple(pre._replace(driven=x) for pre, x in zip(saved.z, parts, strict=True))
     inside = saved.weights._replace(r=None, row=saved.row)
     return recurrent_gradients(cell, inside, saved.weights.r, z, before, single)
@@ -195,11 +135,6 @@ def multiplied(heard: Array, parts: list[Array], precision: Any) -> Array:
         for part in parts
     ]
     return sums[0] if len(sums) == 1 else jnp.concatenate(sums, -1)
-
-
-def held(masks: Masks) -> Masks:
-    """Return masks of 0 and 1 as choices."""
-    return jax.tree.map(lambda mask: mask != 0, masks)
 
 
 @cache

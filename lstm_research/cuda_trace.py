@@ -3,73 +3,38 @@
 # JAX leaves types unknown in its own signatures:
 # pyright: reportUnknownMemberType=false
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from lstm_research import cuda_call, cuda_driver, cuda_plan
 from lstm_research.axes import Array, Tree
-from lstm_research.blocked import Program, literal, program
-from lstm_research.blockwise import Unblockable, count
-from lstm_research.cell import Cell
+from lstm_research.blocked import Program, literal
+from lstm_research.blockwise import Unblockable
 from lstm_research.cuda_math import refusal as unwritten
-from lstm_research.native_plan import Input, Output
-from lstm_research.native_stages import ROWS, staged
+from lstm_research.native_plan import Output
+from lstm_research.whole_step import Kinds, Shape, Traced, cut, traced
 
 BLOCKS = 132  # multiprocessors to plan for where no GPU is at hand: an H100's
 
 
-class Shape(NamedTuple):
-    """What decides a pair of kernels, beside the arrays."""
-
-    cell: Cell
-    hidden: int
-    reverse: bool
-
-
 def launch(
-    shape: Shape, f: Any, data: list[tuple[str, Tree]], matrices: Tree, kinds: Any, keep: bool,
-    precision: Any, whole: Tree = None,
+    shape: Shape, f: Any, data: Kinds, matrices: Tree, kinds: Any, keep: bool, precision: Any,
+    whole: Tree = None,
 ) -> Any:  # fmt: skip
     """Trace a step, write its kernel and call it; return what f returns.
 
-    data: (kind, tree) of each argument of f, as `Input` has it; kinds(i): the kind of output i. "before"
-    is found among the outputs, "next" in the arrays `whole`. Outputs that are operands are rounded.
+    kinds(i): the kind of output i. Outputs that are operands of a product are rounded, where kept.
     """
-    hidden, rights = shape.hidden, jax.tree.leaves(matrices)
-    arrays = [leaf for _, tree in data for leaf in jax.tree.leaves(tree)]
-    if wrong := {str(leaf.dtype) for leaf in (*arrays, *rights)} - {"float32", "bool"}:
-        raise Unblockable(f"it holds {', '.join(sorted(wrong))}, and a kernel float32 alone")
-    if not rights or any(r.ndim != 2 for r in rights):
-        raise Unblockable("no matrix joins its units, or each of its heads has one of its own")
-    made = merged(program(f, [slices(kind, tree) for kind, tree in data], matrices, hidden, hidden))
-    inputs, given = list[Input](), list[Array]()
-    past = jax.tree.leaves(whole)
-    for kind, tree in data:
-        for i, leaf in enumerate(jax.tree.leaves(tree)):
-            width = leaf.size if kind == "shared" else leaf.shape[-1]
-            inputs.append(Input(kind, width, len(given), i, kind == "before"))
-            given.append(leaf.reshape(-1) if kind == "shared" else leaf)
-            if kind == "next":
-                inputs[-1] = inputs[-1]._replace(whole=len(given))
-                given.append(past[i])
-    timed = next(i for i, leaf in enumerate(given) if leaf.ndim == 3)
-    spec = described(
-        shape,
-        made,
-        tuple(inputs),
-        kinds,
-        given[timed].shape[1],
-        rights,
-        len(given),
-        keep,
-        precision,
-    )
-    every = (leaf.astype(jnp.float32) for leaf in (*given, *rights))
-    found = cuda_call.kernel_call.bind(*every, call=cuda_call.Call(spec, timed))
-    return jax.tree.unflatten(made.tree, collected(spec, list(found)))
+    found = traced(f, data, matrices, shape.hidden, whole)
+    if not found.matrices:
+        raise Unblockable("no matrix joins its units")
+    found = found._replace(program=merged(found.program))
+    spec = described(shape, found, kinds, keep, precision)
+    every = (leaf.astype(jnp.float32) for leaf in (*found.arrays, *found.matrices))
+    given = cuda_call.kernel_call.bind(*every, call=cuda_call.Call(spec, found.timed))
+    return jax.tree.unflatten(found.program.tree, collected(spec, list(given)))
 
 
 def collected(spec: cuda_plan.Spec, found: list[Array]) -> list[Array]:
@@ -116,51 +81,31 @@ def merged(made: Program) -> Program:
     return made._replace(equations=tuple(kept), outputs=outputs)
 
 
-def slices(kind: str, tree: Tree) -> Tree:
-    """Return the shapes of arrays in one step of a kernel."""
-    if kind == "shared":
-        return tree
-    one = lambda leaf: jax.ShapeDtypeStruct((ROWS, leaf.shape[-1]), leaf.dtype)
-    return jax.tree.map(one, tree)
-
-
 def described(
-    shape: Shape, made: Program, inputs: tuple[Input, ...], kinds: Any, batch: int,
-    matrices: list[Array], given: int, keep: bool, precision: Any,
-) -> cuda_plan.Spec:  # fmt: skip
+    shape: Shape, found: Traced, kinds: Any, keep: bool, precision: Any
+) -> cuda_plan.Spec:
     """Return what a kernel is made of; raise Unblockable where a part of it cannot be written."""
-    hidden = shape.hidden
-    for equation in made.equations:
-        if equation.primitive.name != "dot_general" and (reason := unwritten(equation)):
-            raise Unblockable(reason)
-    if any(var.aval.shape != (ROWS, hidden) for var in made.outputs):
-        raise Unblockable("a step gives one number for all units")
-    leaves = [count(jax.ShapeDtypeStruct((each.width,), np.float32), hidden) for each in inputs]
-    grids = [(r.shape[0] // hidden, r.shape[1] // hidden) for r in matrices]
-    stages = staged(made, leaves, grids)
+    hidden, made, here = shape.hidden, found.program, cuda_driver.device()
+    batch, given = found.arrays[found.timed].shape[1], len(found.arrays)
+    stages = cut(found, hidden, unwritten)
     operands = tuple(ordered(stage, made.outputs) for stage in cuda_plan.multiplied(stages))
-    here = cuda_driver.device()
     blocks = BLOCKS if here is None else here.processors
     spread = cuda_plan.spread(hidden, batch, stages, blocks)
     if spread is None:
         raise Unblockable(f"its matrices of hidden={hidden} do not fit {blocks} multiprocessors")
-    firsts = [sum(made.counts[:leaf]) for leaf in range(len(made.counts))]
-    outputs = tuple(
-        Output(
-            "operand" if keep and whole(operands, made.outputs[at : at + n]) else kinds(i),
-            n * hidden,
-            batch,
-        )
-        for i, (at, n) in enumerate(zip(firsts, made.counts, strict=True))
-    )
+    outputs, at = list[Output](), 0
+    for i, n in enumerate(made.counts):
+        spoken = keep and whole(operands, made.outputs[at : at + n])
+        outputs.append(Output("operand" if spoken else kinds(i), n * hidden, batch))
+        at += n
     return cuda_plan.Spec(
         stages=stages,
-        inputs=inputs,
-        outputs=outputs,
+        inputs=found.inputs,
+        outputs=tuple(outputs),
         operands=operands,
-        matrices=tuple((given + i, r.shape[1]) for i, r in enumerate(matrices)),
-        sizes=tuple((given + i, r.size) for i, r in enumerate(matrices)),
-        arguments=given + len(matrices),
+        matrices=tuple((given + i, r.shape[1]) for i, r in enumerate(found.matrices)),
+        sizes=tuple((given + i, r.size) for i, r in enumerate(found.matrices)),
+        arguments=given + len(found.matrices),
         rows=batch,
         hidden=hidden,
         reverse=shape.reverse,

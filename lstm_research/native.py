@@ -20,53 +20,32 @@ greatest power of two that divides `hidden`.
 
 import math
 from functools import cache, partial
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 
 from lstm_research import native_call
 from lstm_research.axes import Array, Hiddens, Tree
-from lstm_research.cell import Cell, Weights, driven, sizes, step
-from lstm_research.cotangents import (
-    back_step,
-    earlier,
-    masked_back,
-    preactivations,
-    projected,
-    recurrent_gradients,
-)
+from lstm_research.cell import Cell, Weights, driven, sizes
+from lstm_research.cotangents import earlier, preactivations, projected, recurrent_gradients
 from lstm_research.kernel_step import trial
-from lstm_research.masks import Masks, choose
-from lstm_research.native_launch import Shape, launch
-from lstm_research.native_stages import ROWS
+from lstm_research.masks import Masks
+from lstm_research.native_launch import launch
 from lstm_research.padding import reshaped
 from lstm_research.unroll import scan
+from lstm_research.whole_step import (
+    Data,
+    Saved,
+    Shape,
+    back_again,
+    ended,
+    flattened,
+    held,
+    there,
+)
 
 NEAR = 2**17  # numbers: a gradient that stays in the second cache is summed in the kernel
-
-
-class Data(NamedTuple):
-    """What a kernel is given: arrays with one batch axis, masks of 0 and 1."""
-
-    weights: Weights
-    row: Tree
-    first: Tree
-    carry: Tree
-    zx: Tree
-    masks: Masks
-
-
-def flattened(
-    weights: Weights, first: Tree, carry: Tree, zx: Tree, masks: Masks
-) -> tuple[Data, tuple[int, ...]]:
-    """Return the arguments of a loop as a kernel takes them, and their batch axes."""
-    batch = jax.tree.leaves(carry)[0].shape[:-1]
-    flat = partial(reshaped, (math.prod(batch),), len(batch))
-    inside = weights._replace(w=None, b=None, row=None, m=None)
-    masks = jax.tree.map(lambda mask: mask.astype(jnp.float32), masks)
-    arrays = flat(0, first), flat(0, carry), flat(1, zx), flat(1, masks)
-    return Data(inside, weights.row, *arrays), batch
 
 
 def loop(
@@ -93,19 +72,6 @@ def recurrence(
     return ended(shape, carries, masks)
 
 
-class Saved(NamedTuple):
-    """What the backward pass needs of the forward pass."""
-
-    weights: Weights
-    row: Tree
-    first: Tree
-    start: Tree
-    zx: Tree
-    masks: Masks
-    carries: Tree
-    z: Tree  # without `driven`, which is a part of zx
-
-
 def forward(
     shape: Shape, weights: Weights, row: Tree, first: Tree, carry: Tree, zx: Tree, masks: Masks
 ) -> tuple[tuple[Tree, Hiddens], Saved]:
@@ -115,66 +81,25 @@ def forward(
     return ended(shape, carries, masks), saved
 
 
-def ended(shape: Shape, carries: Tree, masks: Masks) -> tuple[Tree, Hiddens]:
-    """Return (last carry, h) of the carries of all steps."""
-    h = shape.cell.emit(carries)
-    if masks.valid is not None:
-        h = jnp.where(masks.valid != 0, h, 0)
-    return jax.tree.map(lambda leaf: leaf[0 if shape.reverse else -1], carries), h
-
-
 def run(
     shape: Shape, keep: bool, weights: Weights, row: Tree, first: Tree, carry: Tree, zx: Tree,
     masks: Masks,
 ) -> tuple[Tree, Tree]:  # fmt: skip
     """Return the carries after every step and, where kept, the pre-activations."""
-    cell = shape.cell
-
-    def f(zx: Tree, masks: Masks, carry: Tree, first: Tree, vectors: Tree, matrices: Tree) -> Tree:
-        (valid, fresh), (p, row) = held(masks), vectors
-        before = carry if fresh is None else choose(fresh, first, carry)
-        after, z = step(cell, Weights(None, None, matrices, p, row), zx, before)
-        after = after if valid is None else choose(valid, after, before)
-        return after, tuple(pre._replace(driven=None) for pre in z) if keep else ()
-
-    data = [("steps", zx), ("steps", masks), ("before", carry), ("rows", first)]
-    data.append(("shared", (weights.p, row)))
-    return launch(shape, f, data, weights.r, lambda i: "steps")[0]
+    given = Data(weights, row, first, carry, zx, masks)
+    f, data = there(shape.cell, keep, False, given)
+    return launch(shape, f, data, weights.r, lambda i: "steps")[0][:2]
 
 
 def backward(
     shape: Shape, saved: Saved, cotangents: tuple[Tree, Hiddens]
 ) -> tuple[Weights, None, None, Tree, Tree, None]:
     """Run the backward kernel; of large matrices take one product each after it."""
-    cell, (d_last, d_h) = shape.cell, cotangents
-    weights, row, zx, masks, z = saved.weights, saved.row, saved.zx, saved.masks, saved.z
-    parts = [pair[1] for pair in driven(cell, zx)]
+    cell, weights, row = shape.cell, saved.weights, saved.row
+    zx, masks, z = saved.zx, saved.masks, saved.z
     near = all(r is None or r.size <= NEAR for r in weights.r)
-
-    def f(
-        z: Tree, alone: Tree, masks: Masks, carry: Tree, first: Tree, d_carry: Tree, d_h: Array,
-        vectors: Tree, turned: Tree,
-    ) -> Tree:  # fmt: skip
-        marks, (p, row) = held(masks), vectors
-        before = carry if marks.fresh is None else choose(marks.fresh, first, carry)
-        z = tuple(pre._replace(driven=x) for pre, x in zip(z, alone, strict=True))
-        spread = {name: jnp.broadcast_to(v, (ROWS, *v.shape)) for name, v in p.items()}
-        inside = Weights(None, None, None, spread, row)  # pyright: ignore[reportArgumentType]
-        back = partial(back_step, cell, inside, list(turned), z, before)
-        heard = tuple(
-            None
-            if stage.read is None or r is None or not near
-            else stage.read(inside, z[:k], before)
-            for k, (stage, r) in enumerate(zip(cell.stages, turned, strict=True))
-        )
-        return *masked_back(back, marks, d_carry, d_h), heard
-
+    f, data, kinds = back_again(cell, near, saved, cotangents)
     turned = tuple(None if r is None else r.T for r in weights.r)
-    data = [("steps", z), ("steps", parts), ("steps", masks), ("next", saved.start)]
-    data += [("rows", saved.first), ("carried", d_last), ("steps", d_h)]
-    data.append(("shared", (weights.p, row)))
-    end = len(jax.tree.leaves(d_last)), len(weights.p)
-    kinds = lambda i: "carried" if i < end[0] else "summed" if i < sum(end) else "steps"
     turn = shape._replace(reverse=not shape.reverse)
     pairs = lambda out: [
         (v, [part for part in (pre.both, pre.recurred) if part is not None])
@@ -186,6 +111,7 @@ def backward(
         d_r = jax.tree.unflatten(jax.tree.structure(weights.r), sums)
     else:
         before = earlier(saved.carries, saved.start, saved.first, held(masks), shape.reverse)
+        parts = [pair[1] for pair in driven(cell, zx)]
         z = tuple(pre._replace(driven=x) for pre, x in zip(z, parts, strict=True))
         inside = weights._replace(r=None, row=row)
         d_r = recurrent_gradients(cell, inside, weights.r, z, before, dz)
@@ -221,11 +147,6 @@ def back(
     found = flat(0, cotangents[0]), flat(1, cotangents[1])
     d_weights, _, _, d_start, d_zx, _ = backward(shape, Saved(*data, carries, z), found)
     return d_weights, reshaped(batch, 1, 0, d_start), reshaped(batch, 1, 1, d_zx)
-
-
-def held(masks: Masks) -> Masks:
-    """Return masks of 0 and 1 as choices."""
-    return jax.tree.map(lambda mask: mask != 0, masks)
 
 
 @cache

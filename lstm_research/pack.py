@@ -120,7 +120,7 @@ class Pack:
         return compiled
 
     @cached_property
-    def measure(self) -> Callable[..., tuple[dict, Tree]]:
+    def measure(self) -> Any:
         """((params, rest), (due, carry), batch) -> (metrics as (sum, weight), carry) of each run due."""
 
         def each(model: tuple[Tree, Tree], given: tuple[Array, Tree], batch: Tree) -> tuple:
@@ -134,33 +134,65 @@ class Pack:
 
         return self.jit(each)
 
+    @cached_property
+    def measures(self) -> dict[Any, Any]:
+        """The compiled programs of `measure`, by the shapes of their batch."""
+        return {}
+
+    def compiled(self, *arguments: Tree) -> Any:
+        """Return the program that measures a batch of these shapes, compiled once."""
+        key = tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(arguments))
+        if key not in self.measures:
+            self.measures[key] = self.measure.lower(*arguments).compile()
+        return self.measures[key]
+
+    def held(self, split: str) -> tuple[list[Tree], Tree]:
+        """Return the batches of a split on every device, and the carry before the first of them."""
+        everywhere = NamedSharding(self.mesh, ALL)
+        batches = [jax.device_put(each, everywhere) for each in held_out(self.program.task, split)]
+        one = self.program.carry(batches[0].inputs.shape[0])
+        return batches, jax.tree.map(
+            lambda leaf: np.broadcast_to(leaf, (self.width, *leaf.shape)), one
+        )
+
     def evaluate(self, model: tuple[Tree, Tree], due: np.ndarray, split: str) -> dict[str, list]:
         """Return each metric of a split, a number a run; of use for the runs that are due."""
-        everywhere = NamedSharding(self.mesh, ALL)
-        held = held_out(self.program.task, split)
-        batches = (jax.device_put(each, everywhere) for each in held)
-        one = self.program.carry(held[0].inputs.shape[0])
-        carry = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (self.width, *leaf.shape)), one)
-        measure = lambda batch, carry: self.measure(model, (self.place(due), carry), batch)
+        batches, carry = self.held(split)
+
+        def measure(batch: Tree, carry: Tree) -> Any:
+            arguments = (model, (self.place(due), carry), batch)
+            return self.compiled(*arguments)(*arguments)
+
         with self.at_hand():
             return evaluate(carrying(measure, self.place(carry)), batches)
 
+    def compile_measures(self) -> None:
+        """Compile what measures the validation split. Nothing is run: two programs that share devices
+        wait for each other for ever where each has begun on one of them.
+        """
+        batches, carry = self.held("valid")
+        state = self.program.state
+        model = jax.tree.map(self._shape, (state.params, state.rest))
+        given = (self._shape(np.bool_(False)), jax.tree.map(self._kept, carry))
+        with self.at_hand():
+            for batch in batches:
+                self.compiled(model, given, batch)
+
     def prepare(self) -> "Pack":
         """Compile what training needs side by side, ahead of the first run; return self."""
-        state = self.program.state
-        model = jax.tree.map(
-            lambda leaf: np.zeros((self.width, *leaf.shape), leaf.dtype), (state.params, state.rest)
-        )
-        nobody = np.zeros(self.width, bool)
         with ThreadPoolExecutor(3) as threads:
             jobs = [
                 threads.submit(lambda: self.advance),
-                threads.submit(lambda: self.evaluate(self.place(model), nobody, "valid")),
+                threads.submit(self.compile_measures),
                 threads.submit(self.program.begin, 0),  # its pieces are kept for all that follow
             ]
             for job in jobs:
                 job.result()
         return self
+
+    def _kept(self, leaf: Any) -> jax.ShapeDtypeStruct:
+        place = NamedSharding(self.mesh, RUNS)
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
 
     def _shape(self, leaf: Any) -> jax.ShapeDtypeStruct:
         place = NamedSharding(self.mesh, RUNS)

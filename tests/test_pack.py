@@ -101,7 +101,7 @@ def test_a_pack_is_compiled_once(rows, monkeypatch):
     pack = Pack(made(united(rows)), 2)
     curves(pack, rows[:3], united(rows).cell.over)
     curves(pack, rows[3:5], united(rows).cell.over)
-    assert len(traced) == 1 and pack.measure._cache_size() == 1
+    assert len(traced) == 1 and len(pack.measures) == 1
 
 
 def test_weights_that_a_row_does_not_own_get_a_gradient_of_exactly_zero(rows):
@@ -224,3 +224,26 @@ def test_in_float64_a_packed_run_is_the_run_alone_at_every_logged_step_of_a_thou
     program.held_out.cache_clear()
     print(f"worst relative difference over {len(specs)} rows: {worst:.2e}")
     assert worst < 1e-9
+
+
+def test_preparing_a_pack_compiles_and_runs_nothing_on_its_devices(monkeypatch):
+    """Two programs that share devices wait for each other for ever where each has begun on one of them."""
+    pack = Pack(made(signature(spec())), 2)
+    ran = []
+    real = jax.stages.Compiled.__call__
+    monkeypatch.setattr(
+        jax.stages.Compiled,
+        "__call__",
+        lambda self, *a, **k: ran.append(self) or real(self, *a, **k),
+    )
+    pack.prepare()
+    assert pack.measures and not ran
+    (compiled,) = pack.measures.values()
+    nobody = np.zeros(pack.width, bool)
+    state = pack.place(
+        jax.tree.map(
+            lambda leaf: np.zeros((pack.width, *leaf.shape), leaf.dtype), pack.program.state
+        )
+    )
+    pack.evaluate((state.params, state.rest), nobody, "valid")
+    assert compiled in ran and len(pack.measures) == 1  # what was compiled is what measures
