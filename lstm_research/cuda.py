@@ -86,7 +86,8 @@ def run(
     cell = shape.cell._replace(precision="float32")  # the kernel rounds
     f, data = there(cell, keep, keep, Data(weights, row, first, carry, zx, masks))
     kinds = lambda i: "steps"
-    return launch(shape, f, data, weights.r, kinds, keep, shape.cell.precision)
+    heard = len(jax.tree.leaves(weights.r))
+    return launch(shape, f, data, weights.r, kinds, keep, shape.cell.precision, spoken=heard)
 
 
 def backward(

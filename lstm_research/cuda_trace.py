@@ -21,17 +21,18 @@ BLOCKS = 132  # multiprocessors to plan for where no GPU is at hand: an H100's
 
 def launch(
     shape: Shape, f: Any, data: Kinds, matrices: Tree, kinds: Any, keep: bool, precision: Any,
-    whole: Tree = None,
+    whole: Tree = None, spoken: int | None = None,
 ) -> Any:  # fmt: skip
     """Trace a step, write its kernel and call it; return what f returns.
 
-    kinds(i): the kind of output i. Outputs that are operands of a product are rounded, where kept.
+    kinds(i): the kind of output i; spoken: how many of the last may be rounded, where kept and where
+    they are operands of a product, None: all of kind "steps".
     """
     found = traced(f, data, matrices, shape.hidden, whole)
     if not found.matrices:
         raise Unblockable("no matrix joins its units")
     found = found._replace(program=merged(found.program))
-    spec = described(shape, found, kinds, keep, precision)
+    spec = described(shape, found, kinds, keep, precision, spoken)
     every = (leaf.astype(jnp.float32) for leaf in (*found.arrays, *found.matrices))
     given = cuda_call.kernel_call.bind(*every, call=cuda_call.Call(spec, found.timed))
     return jax.tree.unflatten(found.program.tree, collected(spec, list(given)))
@@ -82,7 +83,7 @@ def merged(made: Program) -> Program:
 
 
 def described(
-    shape: Shape, found: Traced, kinds: Any, keep: bool, precision: Any
+    shape: Shape, found: Traced, kinds: Any, keep: bool, precision: Any, spoken: int | None
 ) -> cuda_plan.Spec:
     """Return what a kernel is made of; raise Unblockable where a part of it cannot be written."""
     hidden, made, here = shape.hidden, found.program, cuda_driver.device()
@@ -95,8 +96,9 @@ def described(
         raise Unblockable(f"its matrices of hidden={hidden} do not fit {blocks} multiprocessors")
     outputs, at = list[Output](), 0
     for i, n in enumerate(made.counts):
-        spoken = keep and whole(operands, made.outputs[at : at + n])
-        outputs.append(Output("operand" if spoken else kinds(i), n * hidden, batch))
+        last = spoken is None or i >= len(made.counts) - spoken
+        same = last and kinds(i) == "steps" and whole(operands, made.outputs[at : at + n])
+        outputs.append(Output("operand" if keep and same else kinds(i), n * hidden, batch))
         at += n
     return cuda_plan.Spec(
         stages=stages,

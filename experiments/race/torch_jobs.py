@@ -24,7 +24,9 @@ def make(job: dict[str, Any]) -> Call:
     if device == "cuda" and not torch.cuda.is_available():
         raise ImportError("this PyTorch sees no GPU")
     works = {"train": train, "forward": passes, "step": stream, "sequence": sequence}
-    return works[job["work"]](job, layer(job).to(device))
+    rnn = layer(job).to(device)
+    rnn.flatten_parameters()  # cuDNN copies weights that do not lie together at every call
+    return works[job["work"]](job, rnn)
 
 
 def layer(job: dict[str, Any]) -> Any:
