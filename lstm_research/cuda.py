@@ -139,20 +139,20 @@ def multiplied(heard: Array, parts: list[Array], precision: Any) -> Array:
 
 
 @cache
-def unserved(cell: Cell, hidden: int) -> str | None:
-    """Return why a cell of this width has no kernel, None where it has."""
+def unserved(cell: Cell, hidden: int, rows: int = 1) -> str | None:
+    """Return why a cell of this width has no kernel for so many sequences, None where it has."""
     if cell.linear is not None:
         return "it is linear in its state, which engine='parallel' runs at once"
     if cell.precision == "float32":
         return "its operands are float32, and a kernel takes bfloat16 or float16"
     try:
-        jax.eval_shape(*trial(loop, cell, hidden, jnp.float32))
+        jax.eval_shape(*trial(loop, cell, hidden, jnp.float32, rows))
     except ValueError as error:
         return str(error)
     return None
 
 
-def suits(cell: Cell, hidden: int, dtype: Any) -> bool:
+def suits(cell: Cell, hidden: int, dtype: Any, rows: int = 1) -> bool:
     """Say whether `auto` takes the kernels: on a GPU whose compiler is at hand."""
     able = dtype == jnp.float32 and not cell.noisy and cuda_driver.device() is not None
-    return able and unserved(cell, hidden) is None
+    return able and unserved(cell, hidden, max(1, rows)) is None

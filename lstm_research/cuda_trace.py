@@ -93,7 +93,9 @@ def described(
     blocks = BLOCKS if here is None else here.processors
     spread = cuda_plan.spread(hidden, batch, stages, blocks)
     if spread is None:
-        raise Unblockable(f"its matrices of hidden={hidden} do not fit {blocks} multiprocessors")
+        raise Unblockable(
+            f"its matrices of hidden={hidden} do not fit {blocks} multiprocessors, {batch} sequences each"
+        )
     outputs, at = list[Output](), 0
     for i, n in enumerate(made.counts):
         last = spoken is None or i >= len(made.counts) - spoken

@@ -86,7 +86,7 @@ def chosen(
     if engine not in (known := get_args(Engine)):
         raise ValueError(f"engine={engine!r} is not one of {', '.join(sorted(known))}")
     name = best(cell, hidden, batch, dtype, keep) if engine == "auto" else engine
-    if engine != "auto" and (reason := unserved(cell, engine, hidden)):
+    if engine != "auto" and (reason := unserved(cell, engine, hidden, batch)):
         raise ValueError(f"engine={engine!r} {reason}")
     keepable(cell, keep, name)
     keeps = able(order(name, jax.default_backend()), cell)
@@ -100,7 +100,7 @@ def keepable(cell: Cell, keep: Keep, engine: Engine | None = None) -> None:
         raise ValueError(reason)
 
 
-def unserved(cell: Cell, engine: Engine, hidden: int) -> str | None:
+def unserved(cell: Cell, engine: Engine, hidden: int, batch: int = 0) -> str | None:
     """Return why an engine cannot run a cell here, None where it can."""
     if engine == "parallel" and cell.linear is None:
         return "needs a recurrence that is linear in its state; this one is not"
@@ -113,7 +113,7 @@ def unserved(cell: Cell, engine: Engine, hidden: int) -> str | None:
     if engine == "cuda":
         if (found := gpu_code()) is None:
             return "needs llvmlite (pip install llvmlite), a GPU of CUDA and nvidia-cuda-nvrtc"
-        reason = found.unserved(cell, hidden)
+        reason = found.unserved(cell, hidden, max(1, batch))
         return f"has no kernel for this cell: {reason}" if reason else None
     if engine != "native":
         return None
@@ -128,8 +128,9 @@ def best(cell: Cell, hidden: int, batch: int, dtype: Any, keep: Keep = "auto") -
     if cell.linear is not None:
         return "parallel"
     if jax.default_backend() != "cpu":
-        found = gpu_code() if keep in ("auto", *KEEPS["cuda"]) else None
-        if found is not None and found.suits(cell, hidden, dtype):
+        known = isinstance(batch, int) and keep in ("auto", *KEEPS["cuda"])
+        found = gpu_code() if known else None
+        if found is not None and found.suits(cell, hidden, dtype, batch):
             return "cuda"
         fits = keep in ("auto", *KEEPS["pallas"]) and kernels().suits(cell, hidden)
         return "pallas" if fits else "fused"

@@ -70,13 +70,19 @@ def backward_program(
     return program(f, arguments, turned, hidden, power(hidden))
 
 
-def trial(loop: Unroll, cell: Cell, hidden: int, dtype: Any = None) -> tuple[Any, ...]:
+def trial(
+    loop: Unroll, cell: Cell, hidden: int, dtype: Any = None, rows: int = 1
+) -> tuple[Any, ...]:
     """Return a call, and the shapes of its arguments, that goes forward and back through a step.
 
     dtype: of the numbers, None: what JAX makes by itself.
     """
     weights, carry, x = jax.eval_shape(
-        lambda key: (cell.init(key, 2, hidden), cell.start((1,), hidden), jnp.zeros((1, 1, 2))),
+        lambda key: (
+            cell.init(key, 2, hidden),
+            cell.start((rows,), hidden),
+            jnp.zeros((1, rows, 2)),
+        ),
         jax.eval_shape(jax.random.key, 0),  # no equation where a caller is being traced
     )
     if dtype is not None:

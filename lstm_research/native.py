@@ -103,7 +103,7 @@ def backward(
     turn = shape._replace(reverse=not shape.reverse)
     pairs = lambda out: [
         (v, [part for part in (pre.both, pre.recurred) if part is not None])
-        for pre, v in zip(*out[2:], strict=True)
+        for pre, v in zip(*out[2:], strict=near)
         if v is not None
     ]
     (d_start, d_p, dz, _), sums = launch(turn, f, data, turned, kinds, saved.carries, pairs)

@@ -170,6 +170,8 @@ def test_auto_takes_the_kernels_on_a_gpu_with_its_compiler(monkeypatch):
         half = cell._replace(precision="bfloat16")
         assert engines.chosen(half, "auto", 1024).name == "cuda"
         assert engines.chosen(cell, "auto", 1024).name == "fused"
+        assert engines.chosen(half, "auto", 1024, batch=64).name == "cuda"
+        assert engines.chosen(half, "auto", 1024, batch=4096).name == "fused"  # too many to wait
         assert engines.chosen(half, "auto", 32, keep="states").name != "cuda"
     finally:
         engines.gpu_code.cache_clear()

@@ -23,5 +23,7 @@ def test_a_spread_fits_and_covers_the_layer(hidden, batch):
 
 
 def test_a_layer_too_wide_for_the_gpu_is_refused():
-    with pytest.raises(ValueError, match="hidden=4096 do not fit 132 multiprocessors"):
+    with pytest.raises(
+        ValueError, match="hidden=4096 do not fit 132 multiprocessors, 64 sequences each"
+    ):
         described(4096)

@@ -161,6 +161,14 @@ def test_auto_takes_the_kernel_in_float32_alone():
     assert engines.chosen(cell._replace(noisy=True), "auto", 32).loop is fused.loop
 
 
+def test_large_matrices_have_a_kernel_whose_gradients_are_products_after_it(monkeypatch):
+    monkeypatch.setattr(native, "NEAR", 0)
+    data = (*small("lstm"), LENGTHS, RESETS)
+    want = gradients(SPECS["lstm"], "scan")(*data)
+    jax.clear_caches()
+    agree(gradients(SPECS["lstm"], "native")(*data), want, 3e-6)
+
+
 def test_float64_is_refused_by_name(float64):
     data = problem(SPECS["lstm"], T, B, D, H)
     with pytest.raises(ValueError, match="float64, and a kernel float32 alone"):
