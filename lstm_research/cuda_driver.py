@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from lstm_research import kept_code
 
-CAPABILITY, PROCESSORS = (75, 76), 16  # attributes of a device
+CAPABILITY, PROCESSORS, SHARED = (75, 76), 16, 97  # attributes of a device
+LEAST = 9, 224 * 2**10  # what kernels need: capability 9.0 for clusters, bytes of shared memory
 SHARED_BYTES, LARGE_CLUSTERS = 8, 14  # attributes of a kernel
 OPTIONS = ("--std=c++17", "--prec-div=false", "--prec-sqrt=false")
 LOADED: dict[str, Any] = {}  # kernels by the mark of their text, which must outlive their calls
@@ -67,11 +68,14 @@ def device() -> Device | None:
     if api.cuDeviceGet(ctypes.byref(which), 0):
         return None
     numbers: list[int] = []
-    for attribute in (*CAPABILITY, PROCESSORS):
+    for attribute in (*CAPABILITY, PROCESSORS, SHARED):
         if api.cuDeviceGetAttribute(ctypes.byref(value), attribute, which):
             return None
         numbers.append(value.value)
-    return Device(f"{numbers[0]}{numbers[1]}", numbers[2])
+    major, minor, processors, shared = numbers
+    return (
+        Device(f"{major}{minor}", processors) if major >= LEAST[0] and shared >= LEAST[1] else None
+    )
 
 
 def compiled(text: str, capability: str) -> bytes:

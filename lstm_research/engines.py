@@ -112,7 +112,7 @@ def unserved(cell: Cell, engine: Engine, hidden: int, batch: int = 0) -> str | N
         return f"cannot run this cell: {reason}"
     if engine == "cuda":
         if (found := gpu_code()) is None:
-            return "needs llvmlite (pip install llvmlite), a GPU of CUDA and nvidia-cuda-nvrtc"
+            return "needs llvmlite, nvidia-cuda-nvrtc (pip install) and a GPU like an H100 or newer"
         reason = found.unserved(cell, hidden, max(1, batch))
         return f"has no kernel for this cell: {reason}" if reason else None
     if engine != "native":

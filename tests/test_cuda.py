@@ -153,7 +153,7 @@ def test_a_pack_is_one_launch_and_each_run_that_run_alone(monkeypatch):
 def test_auto_leaves_a_processor_alone_and_cuda_says_what_it_needs():
     cell = SPECS["lstm"].build()._replace(precision="bfloat16")
     assert engines.chosen(cell, "auto", 32).name != "cuda"
-    with pytest.raises(ValueError, match=r"engine='cuda' needs llvmlite.*a GPU"):
+    with pytest.raises(ValueError, match=r"engine='cuda' needs llvmlite.*a GPU like an H100"):
         engines.chosen(cell, "cuda", 32)
 
 

@@ -32,3 +32,33 @@ def test_a_text_that_is_no_kernel_is_refused_with_what_the_compiler_says(tmp_pat
     monkeypatch.setattr("lstm_research.kept_code.place", lambda name: tmp_path / name)
     with pytest.raises(RuntimeError, match=r"not compiled.*error"):
         cuda_driver.compiled("this is no kernel", "90")
+
+
+class Driver:
+    """What a driver answers about one device."""
+
+    def __init__(self, *numbers):
+        self.numbers = iter(numbers)
+
+    def cuDeviceGet(self, which, index):  # noqa: N802 (the name of the driver)
+        return 0
+
+    def cuDeviceGetAttribute(self, value, attribute, which):  # noqa: N802 (the same)
+        value._obj.value = next(self.numbers)
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("numbers", "found"),
+    [
+        ((9, 0, 132, 232448), cuda_driver.Device("90", 132)),
+        ((8, 0, 108, 166912), None),  # no clusters
+        ((12, 0, 170, 101376), None),  # too little shared memory
+    ],
+)
+def test_a_gpu_without_clusters_or_with_little_shared_memory_is_left_to_others(
+    numbers, found, monkeypatch
+):
+    monkeypatch.setattr(cuda_driver, "driver", lambda: Driver(*numbers))
+    monkeypatch.setattr(cuda_driver, "compiler", lambda: object())
+    assert cuda_driver.device.__wrapped__() == found

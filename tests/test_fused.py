@@ -208,6 +208,7 @@ def test_an_unknown_engine_is_refused_by_name():
     weights, carry = random_weights(cell, 1, 1, dtype=np.float32), cell.start((1,), 1)
     with pytest.raises(
         ValueError,
-        match=r"engine='quick' is not one of auto, columns, cuda, fused, native, newton, pallas, parallel, scan",
+        match="engine='quick' is not one of auto, columns, cuda, fused, native, newton, pallas, "
+        "parallel, scan",
     ):
         unroll(cell, weights, carry, jnp.zeros((1, 1, 1)), engine="quick")
