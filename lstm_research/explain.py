@@ -41,7 +41,7 @@ def explain(spec: RunSpec) -> list[str]:
     backend = jax.default_backend()
     kept = decide(network.keep, way.able, steps, each, backend)
     return [
-        f"devices  {many} of {jax.device_count()} ({jax.default_backend()}): {devices}",
+        f"devices  {many} of {jax.device_count()} ({backend}): {devices}",
         f"engine   {way.name}{asked}: {WHY[way.name]}",
         f"keeps    {told(kept, network.keep, way.able, steps, each, backend)}",
     ]

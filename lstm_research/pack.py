@@ -98,10 +98,15 @@ class Pack:
         """Return arrays with an axis of runs on the devices that compute them."""
         return jax.device_put(runs, NamedSharding(self.mesh, RUNS))
 
+    @property
+    def everywhere(self) -> NamedSharding:
+        """Return where arrays lie that all runs read."""
+        return NamedSharding(self.mesh, ALL)
+
     @cached_property
     def data(self) -> Tree:
         """What the task gathers its batches from, on every device."""
-        return jax.device_put(self.program.task.data, NamedSharding(self.mesh, ALL))
+        return jax.device_put(self.program.task.data, self.everywhere)
 
     @cached_property
     def advance(self) -> Callable[..., tuple[State, Array, Array]]:
@@ -146,18 +151,12 @@ class Pack:
             self.measures[key] = self.measure.lower(*arguments).compile()
         return self.measures[key]
 
-    def held(self, split: str) -> tuple[list[Tree], Tree]:
-        """Return the batches of a split on every device, and the carry before the first of them."""
-        everywhere = NamedSharding(self.mesh, ALL)
-        batches = [jax.device_put(each, everywhere) for each in held_out(self.program.task, split)]
-        one = self.program.carry(batches[0].inputs.shape[0])
-        return batches, jax.tree.map(
-            lambda leaf: np.broadcast_to(leaf, (self.width, *leaf.shape)), one
-        )
-
     def evaluate(self, model: tuple[Tree, Tree], due: np.ndarray, split: str) -> dict[str, list]:
         """Return each metric of a split, a number a run; of use for the runs that are due."""
-        batches, carry = self.held(split)
+        held = held_out(self.program.task, split)
+        batches = (jax.device_put(each, self.everywhere) for each in held)
+        one = self.program.carry(held[0].inputs.shape[0])
+        carry = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (self.width, *leaf.shape)), one)
 
         def measure(batch: Tree, carry: Tree) -> Any:
             arguments = (model, (self.place(due), carry), batch)
@@ -170,13 +169,15 @@ class Pack:
         """Compile what measures the validation split. Nothing is run: two programs that share devices
         wait for each other for ever where each has begun on one of them.
         """
-        batches, carry = self.held("valid")
-        state = self.program.state
-        model = jax.tree.map(self._shape, (state.params, state.rest))
-        given = (self._shape(np.bool_(False)), jax.tree.map(self._kept, carry))
+        held, state = held_out(self.program.task, "valid"), self.program.state
+        carry = self.program.carry(held[0].inputs.shape[0])
+        model, given = jax.tree.map(
+            self._shape, ((state.params, state.rest), (np.bool_(False), carry))
+        )
+        shape = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self.everywhere)
         with self.at_hand():
-            for batch in batches:
-                self.compiled(model, given, batch)
+            for batch in held:
+                self.compiled(model, given, jax.tree.map(shape, batch))
 
     def prepare(self) -> "Pack":
         """Compile what training needs side by side, ahead of the first run; return self."""
@@ -189,10 +190,6 @@ class Pack:
             for job in jobs:
                 job.result()
         return self
-
-    def _kept(self, leaf: Any) -> jax.ShapeDtypeStruct:
-        place = NamedSharding(self.mesh, RUNS)
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
 
     def _shape(self, leaf: Any) -> jax.ShapeDtypeStruct:
         place = NamedSharding(self.mesh, RUNS)
