@@ -4,7 +4,7 @@ The Python of the cell, `cell.step` and `cotangents.back_step`, is traced once, 
 (`blocked.py`), cut into products and what follows from them (`native_stages.py`), and written as CUDA
 C++ (`cuda_kernel.py`) that the GPU's own compiler compiles while the program runs. The recurrent matrix,
 rounded to bfloat16 or float16, is read once and stays in the registers of as many multiprocessors as
-hold it, whatever the width (`cuda_plan.py`); a step passes on nothing but its operands, a word at a time.
+hold it, whatever the width (`cuda_plan.py`); a step passes on nothing but its operands.
 So every variant that can be traced has its kernel, with lengths, resets and reverse, and no derivative is
 written by hand. Gradients of matrices are products after the launch, of the operands as they were passed on.
 
@@ -99,20 +99,19 @@ def backward(
     turned = tuple(None if r is None else r.T for r in weights.r)
     turn, back = shape._replace(reverse=not shape.reverse), backwards(shape.cell.precision)
     d_start, d_p, dz, _ = launch(turn, f, data, turned, kinds, True, back, saved.carries)
-    d_r = gradients(shape, saved, dz)
+    single = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), dz)
+    d_r = gradients(shape, saved, dz, single)
     d_p = {name: g.sum(0).reshape(weights.p[name].shape) for name, g in d_p.items()}
-    dz = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), dz)
     d_weights = weights._replace(r=d_r, p=d_p)
-    return d_weights, None, None, d_start, projected(cell, saved.zx, dz), None
+    return d_weights, None, None, d_start, projected(cell, saved.zx, single), None
 
 
 recurrence.defvjp(forward, backward)
 
 
-def gradients(shape: Shape, saved: Saved, dz: Tree) -> tuple[Array | None, ...]:
-    """Return dR of each stage, from operands as the kernels rounded them."""
+def gradients(shape: Shape, saved: Saved, dz: Tree, single: Tree) -> tuple[Array | None, ...]:
+    """Return dR of each stage, from operands as the kernels rounded them; single: dz in float32."""
     cell, made = shape.cell, list[Array | None]()
-    single = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), dz)
     if all(v is None or v.dtype != jnp.float32 for v in saved.heard):
         for heard, each in zip(saved.heard, dz, strict=True):
             both = [part for part in (each.both, each.recurred) if part is not None]

@@ -24,7 +24,7 @@ from jax.extend import core
 from jax.interpreters import batching, mlir
 
 from lstm_research import cuda_driver
-from lstm_research.cuda_kernel import Kernel, shared_bytes
+from lstm_research.cuda_kernel import Kernel
 from lstm_research.cuda_plan import Spec, packed
 from lstm_research.foreign import version
 
@@ -168,7 +168,9 @@ def batched(arguments: Any, axes: Any, call: Call) -> Any:
         found = jax.lax.map(lambda each: kernel_call.bind(*each, call=call), tuple(whole))
     else:
         spec = call.spec._replace(runs=size, each=tuple(n is not None for n in axes))
-        found = kernel_call.bind(*first, call=Call(packed(spec), call.timed))
+        found = kernel_call.bind(
+            *first, call=Call(packed(spec, cuda_driver.processors()), call.timed)
+        )
     return found, [0] * len(found)
 
 
@@ -181,7 +183,7 @@ batching.primitive_batchers[kernel_call] = batched
 
 
 def handler(call: Call, kernel: int) -> str:
-    """Return the text of a handler: it finds the arrays, empties operands, and launches."""
+    """Return the text of a handler: it finds the arrays, lowers the flags, and launches."""
     spec, lines = call.spec, list[str]()
     given = [("arguments", i) for i in range(spec.arguments)]
     arrays = shapes(spec, 1)
@@ -224,7 +226,7 @@ def handler(call: Call, kernel: int) -> str:
             [
                 f"ptr inttoptr (i64 {kernel} to ptr)",
                 *(f"i32 {n}" for n in (spec.blocks, 1, 1, spec.spread.threads, 1, 1)),
-                f"i32 {shared_bytes(spec)}, ptr %stream, ptr %parameters",
+                f"i32 {spec.shared}, ptr %stream, ptr %parameters",
                 *([] if together else ["ptr null"]),
             ]
         ),
@@ -257,7 +259,7 @@ def registered(call: Call) -> str:
     """Compile a kernel unless its like is there; return the name by which XLA calls it."""
     found = cuda_driver.device()
     assert found is not None
-    kernel = cuda_driver.loaded(text(call.spec), found.capability, shared_bytes(call.spec))
+    kernel = cuda_driver.loaded(text(call.spec), found.capability, call.spec.shared)
     code = handler(call, kernel)
     name = f"lstm_research_cuda_{hashlib.sha256(code.encode()).hexdigest()[:16]}"
     if name not in PASSED:

@@ -17,6 +17,7 @@ from lstm_research import kept_code
 CAPABILITY, PROCESSORS, SHARED = (75, 76), 16, 97  # attributes of a device
 LEAST = 9, 224 * 2**10  # what kernels need: capability 9.0 for clusters, bytes of shared memory
 SHARED_BYTES, LARGE_CLUSTERS = 8, 14  # attributes of a kernel
+H100 = 132  # multiprocessors to plan for where no GPU is at hand
 OPTIONS = ("--std=c++17", "--prec-div=false", "--prec-sqrt=false")
 LOADED: dict[str, Any] = {}  # kernels by the mark of their text, which must outlive their calls
 
@@ -72,10 +73,15 @@ def device() -> Device | None:
         if api.cuDeviceGetAttribute(ctypes.byref(value), attribute, which):
             return None
         numbers.append(value.value)
-    major, minor, processors, shared = numbers
-    return (
-        Device(f"{major}{minor}", processors) if major >= LEAST[0] and shared >= LEAST[1] else None
-    )
+    major, minor, many, shared = numbers
+    able = major >= LEAST[0] and shared >= LEAST[1]
+    return Device(f"{major}{minor}", many) if able else None
+
+
+def processors() -> int:
+    """Return the multiprocessors to plan for."""
+    found = device()
+    return H100 if found is None else found.processors
 
 
 def compiled(text: str, capability: str) -> bytes:

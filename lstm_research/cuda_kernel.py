@@ -9,7 +9,6 @@ nobody waits for the GPU's memory.
 from collections.abc import Iterator
 from typing import Any
 
-from lstm_research import cuda_plan
 from lstm_research.blocked import literal
 from lstm_research.cuda_math import converted, kind, number, written
 from lstm_research.cuda_plan import Spec
@@ -26,8 +25,7 @@ class Kernel:
         self.spec, self.spread, self.program = spec, spec.spread, spec.stages.program
         self.names: dict[Any, str] = {}
         self.each = 2 * self.spread.pairs
-        element = lambda var, at: self.read(var, set()).replace("[e]", f"[{at}]")
-        self.products = Products(spec, self.name, element)
+        self.products = Products(spec, self.name, lambda var, at: self.read(var, set(), at))
         leaves = [leaf for leaf, n in enumerate(self.program.counts) for _ in range(n)]
         firsts = [sum(self.program.counts[:leaf]) for leaf in range(len(self.program.counts))]
         self.outs = [
@@ -43,7 +41,7 @@ class Kernel:
         """Return the name of a value."""
         return self.names.setdefault(var, f"v{len(self.names)}")
 
-    def read(self, var: Any, here: set[Any]) -> str:
+    def read(self, var: Any, here: set[Any], at: str = "e") -> str:
         """Return an element of a value; here: what this loop over elements has computed."""
         if literal(var):
             return number(var.val)
@@ -52,8 +50,8 @@ class Kernel:
                 return number(value)
         if var in self.spec.stages.inputs:
             block = self.spec.stages.inputs[var]
-            return converted(f"i{block.leaf}_{block.at}[e]", kind(var) == "bool", False)
-        return self.name(var) + ("" if var in here else "[e]")
+            return converted(f"i{block.leaf}_{block.at}[{at}]", kind(var) == "bool", False)
+        return self.name(var) + ("" if var in here else f"[{at}]")
 
     def lines(self) -> Iterator[str]:
         """Give the lines of the kernel."""
@@ -114,7 +112,7 @@ class Kernel:
             sizes[each.start] = f"{rows} * {each.width}"
             if each.kind == "next":
                 sizes[each.whole] = f"(size_t)steps * {spec.rows} * {each.width}"
-        sizes |= {argument: str(size) for argument, size in spec.sizes}
+        sizes |= {argument: str(rows * columns) for argument, rows, columns in spec.matrices}
         for i, size in sizes.items():
             if spec.each[i]:
                 yield f"a{i} += run * ({size});"
@@ -142,6 +140,14 @@ class Kernel:
         read |= {var for var in self.program.outputs if not literal(var)}
         return {var: block for var, block in self.spec.stages.inputs.items() if var in read}
 
+    def row(self, step: str | None) -> str:
+        """Return the row of an array that is a thread's j-th; step None: of one without time."""
+        return (
+            "(size_t)column[j]"
+            if step is None
+            else f"((size_t)({step}) * {self.spec.rows} + column[j])"
+        )
+
     def load(
         self, target: str, leaf: int, at: int, pointer: str, step: str | None
     ) -> Iterator[str]:
@@ -149,9 +155,7 @@ class Kernel:
         width, hidden = self.spec.inputs[leaf].width, self.spec.hidden
         shared = self.spec.inputs[leaf].kind == "shared"
         yield f"UNROLL for (int j = 0; j < {self.each // 2}; ++j) {{"
-        row = "(size_t)0" if shared else "(size_t)column[j]"
-        if step is not None:
-            row = f"((size_t)({step}) * {self.spec.rows} + column[j])"
+        row = "(size_t)0" if shared else self.row(step)
         there = "true" if shared else "alive[j]"
         if width == 1:
             yield f"const float x = owner && {there} ? {pointer}[{row}] : 0.0f;"
@@ -165,16 +169,12 @@ class Kernel:
         """Give the writing of a block's elements."""
         output, hidden = self.spec.outputs[leaf], self.spec.hidden
         yield f"UNROLL for (int j = 0; j < {self.each // 2}; ++j) {{"
-        row = "(size_t)column[j]"
-        if step is not None:
-            row = f"((size_t)({step}) * {self.spec.rows} + column[j])"
-        where = f"o{leaf} + {row} * {output.width} + {at * hidden} + unit"
+        where = f"o{leaf} + {self.row(step)} * {output.width} + {at * hidden} + unit"
         even = "true" if hidden % 2 == 0 else "false"
         yield f"write<{even}>({where}, one && alive[j], two && alive[j], {source}{leaf}_{at} + 2 * j); }}"
 
     def begin(self) -> Iterator[str]:
         """Give what is read before the first step, and the declarations of what outlives a step."""
-        inputs = self.spec.inputs
         for leaf, at, each in self.blocks("rows", "shared", "before", "carried"):
             yield self.declared("i", leaf, at)
             yield from self.load("i", leaf, at, f"a{each.start}", None)
@@ -189,7 +189,6 @@ class Kernel:
         for leaf, at, each in self.blocks("steps"):
             yield from self.load("n", leaf, at, f"a{each.start}", "t")
         for leaf, at, each in self.blocks("next"):
-            assert inputs[leaf].kind == "next"
             yield "if (s == steps - 1) {"
             yield from self.load("n", leaf, at, f"a{each.start}", None)
             yield "} else {"
@@ -203,7 +202,7 @@ class Kernel:
             array = each.whole if each.kind == "next" else each.start
             if each.width > 1:
                 yield f"UNROLL for (int j = 0; j < {self.each // 2}; ++j)"
-                row = f"((size_t)({place}) * {self.spec.rows} + column[j]) * {each.width}"
+                row = f"{self.row(place)} * {each.width}"
                 where = f"a{array} + {row} + {at * self.spec.hidden} + unit"
                 yield f"if (one && alive[j] && q % 4 == 0) fetch({where});"
         yield "};"
@@ -276,8 +275,3 @@ class Kernel:
             if self.spec.outputs[leaf].kind in ("carried", "summed"):
                 yield from self.store("f", leaf, at, None)
         yield "}"
-
-
-def shared_bytes(spec: Spec) -> int:
-    """Return the bytes of shared memory that a block takes."""
-    return sum(size for _, size in cuda_plan.memory(spec.spread, spec.stages))

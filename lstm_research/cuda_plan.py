@@ -18,7 +18,6 @@ CLUSTERS = (2, 4, 8, 16)  # blocks that may write into each other's shared memor
 WARPS = 8  # of a block, at most
 REGISTERS = 144  # that hold R, of a thread's 255
 SHARED = 224 * 2**10  # bytes of a block's shared memory, about
-LEAF = 4 * 32 * 4  # bytes of R in one register of four of each thread of a warp
 
 
 class Spread(NamedTuple):
@@ -86,8 +85,7 @@ class Spec(NamedTuple):
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
     operands: tuple[tuple[Any, ...], ...]  # of each stage with sums, in the order in which they lie
-    matrices: tuple[tuple[int, int], ...]  # (argument, columns) of each
-    sizes: tuple[tuple[int, int], ...]  # (argument, numbers) of each matrix
+    matrices: tuple[tuple[int, int, int], ...]  # (argument, rows, columns) of each
     arguments: int
     rows: int  # of the batch
     hidden: int
@@ -104,6 +102,11 @@ class Spec(NamedTuple):
         return -(-self.rows // self.spread.rows)
 
     @property
+    def shared(self) -> int:
+        """Return the bytes of shared memory that a block takes."""
+        return sum(size for _, size in memory(self.spread, self.stages))
+
+    @property
     def blocks(self) -> int:
         """Return the blocks of the grid."""
         return self.spread.members * self.groups * max(1, self.runs)
@@ -116,7 +119,7 @@ def products(spec: Spec) -> list[list[Product]]:
         found.append([])
         for j, each in enumerate(stage.sums):
             for v, block in each.terms:
-                argument, columns = spec.matrices[block.leaf]
+                argument, _, columns = spec.matrices[block.leaf]
                 at = operands.index(v)
                 found[-1].append(Product(at, j, argument, columns, block.row, block.at))
     return found
@@ -223,7 +226,7 @@ def spread(hidden: int, rows: int, stages: Stages, blocks: int) -> Spread | None
     return min(found, key=lambda each: cost(each, rows, stages, blocks), default=None)
 
 
-def packed(spec: Spec, blocks: int = 132) -> Spec:
+def packed(spec: Spec, blocks: int) -> Spec:
     """Return a kernel of many runs, spread for them; its arrays stay as they are."""
     now, stages = spec.spread, spec.stages
     able = [

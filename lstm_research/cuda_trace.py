@@ -16,8 +16,6 @@ from lstm_research.cuda_math import refusal as unwritten
 from lstm_research.native_plan import Output
 from lstm_research.whole_step import Kinds, Shape, Traced, cut, traced
 
-BLOCKS = 132  # multiprocessors to plan for where no GPU is at hand: an H100's
-
 
 def launch(
     shape: Shape, f: Any, data: Kinds, matrices: Tree, kinds: Any, keep: bool, precision: Any,
@@ -86,11 +84,10 @@ def described(
     shape: Shape, found: Traced, kinds: Any, keep: bool, precision: Any, spoken: int | None
 ) -> cuda_plan.Spec:
     """Return what a kernel is made of; raise Unblockable where a part of it cannot be written."""
-    hidden, made, here = shape.hidden, found.program, cuda_driver.device()
+    hidden, made, blocks = shape.hidden, found.program, cuda_driver.processors()
     batch, given = found.arrays[found.timed].shape[1], len(found.arrays)
     stages = cut(found, hidden, unwritten)
     operands = tuple(ordered(stage, made.outputs) for stage in cuda_plan.multiplied(stages))
-    blocks = BLOCKS if here is None else here.processors
     spread = cuda_plan.spread(hidden, batch, stages, blocks)
     if spread is None:
         raise Unblockable(
@@ -107,8 +104,7 @@ def described(
         inputs=found.inputs,
         outputs=tuple(outputs),
         operands=operands,
-        matrices=tuple((given + i, r.shape[1]) for i, r in enumerate(found.matrices)),
-        sizes=tuple((given + i, r.size) for i, r in enumerate(found.matrices)),
+        matrices=tuple((given + i, r.shape[0], r.shape[1]) for i, r in enumerate(found.matrices)),
         arguments=given + len(found.matrices),
         rows=batch,
         hidden=hidden,

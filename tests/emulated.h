@@ -18,7 +18,7 @@ struct Words { unsigned x, y, z, w; };
 struct Two { float x, y; };
 using std::fmaf;
 
-struct Warp { int waiting = 0, turn = 0; unsigned a[32][4], b[32][2]; float d[32][4]; bool half = false, wrong[32]; };
+struct Warp { int waiting = 0, turn = 0; unsigned a[32][4], b[32][2]; float d[32][4]; };
 struct Gate { int waiting = 0, turn = 0; };
 struct Bell { int waiting = 1, bytes = 0, phase = 0; };
 struct Grid { int which; Bell bells[8]; std::vector<Grid>* all; unsigned char* memory; Gate gates[17]; std::vector<Warp> warps; };

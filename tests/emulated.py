@@ -14,7 +14,7 @@ import numpy as np
 from jax.interpreters import mlir
 
 from lstm_research import cuda_call
-from lstm_research.cuda_kernel import Kernel, shared_bytes
+from lstm_research.cuda_kernel import Kernel
 
 HERE = Path(__file__).parent
 COMMON = Path(cuda_call.__file__).with_name("cuda_common.cuh").read_text()
@@ -80,7 +80,7 @@ def run(call, seed, *arguments):
     stuck = library.emulate(
         spec.blocks,
         spec.spread.threads,
-        shared_bytes(spec),
+        spec.shared,
         spec.spread.members,
         ctypes.c_uint64(seed),
     )

@@ -125,7 +125,7 @@ def test_float16_goes_back_in_bfloat16():
 @pytest.mark.slow
 def test_a_pack_is_one_launch_and_each_run_that_run_alone(monkeypatch):
     monkeypatch.setattr("lstm_research.cuda_plan.spread", lambda *_: SPREADS["a cluster"])
-    monkeypatch.setattr("lstm_research.cuda_call.packed", lambda spec: spec)
+    monkeypatch.setattr("lstm_research.cuda_call.packed", lambda spec, blocks: spec)
     cell = SPECS["peephole"].build()._replace(precision="bfloat16")
     sets = [problem(SPECS["peephole"], T, 5, D, 64, seed, np.float32) for seed in range(3)]
     seen = sets[0][3]
@@ -199,7 +199,7 @@ def described(hidden, batch=64):
 
 def test_many_runs_are_spread_for_all_of_them():
     spec = described(128)[-1].spec
-    many = packed(spec._replace(runs=64, each=(True,) * spec.arguments))
+    many = packed(spec._replace(runs=64, each=(True,) * spec.arguments), 132)
     assert many.spread.units == spec.spread.units
     assert many.groups * many.spread.rows == spec.groups * spec.spread.rows
     assert many.blocks <= 64 * spec.blocks and many.spread.wide > 1

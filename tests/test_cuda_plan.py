@@ -14,7 +14,7 @@ def test_a_spread_fits_and_covers_the_layer(hidden, batch):
         assert spread.units >= hidden and spec.groups * spread.rows >= batch
         assert spread.units == spread.members * spread.tiles * TILE
         assert spread.chunks * CHUNK * spread.slices == spread.units
-        assert sum(size for _, size in cuda_plan.memory(spread, spec.stages)) <= SHARED
+        assert spec.shared <= SHARED
         assert spread.threads <= 32 * cuda_plan.WARPS
         if spread.joined == "flags":
             assert spec.blocks <= 132
