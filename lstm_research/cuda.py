@@ -17,7 +17,7 @@ Source: Diamos et al. 2016 (persistent RNNs), Pöppel et al. 2024 (arXiv:2412.07
 # pyright: reportUnknownMemberType=false
 
 from functools import cache, partial
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,22 +25,20 @@ from jax import lax
 
 from lstm_research import cuda_driver
 from lstm_research.axes import Array, Hiddens, Tree
-from lstm_research.cell import Cell, Weights, driven, sizes
+from lstm_research.cell import Cell, Weights, driven
 from lstm_research.cotangents import earlier, projected, recurrent_gradients
 from lstm_research.cuda_trace import launch
 from lstm_research.kernel_step import trial
 from lstm_research.masks import Masks
-from lstm_research.padding import reshaped
 from lstm_research.precision import backwards
-from lstm_research.unroll import scan
 from lstm_research.whole_step import (
     Data,
     Saved,
     Shape,
     back_again,
     ended,
-    flattened,
     held,
+    looped,
     there,
 )
 
@@ -52,12 +50,7 @@ def loop(
 
     Raises Unblockable, a ValueError, where the cell or the type of its numbers has no kernel.
     """
-    if not all(leaf.size for leaf in jax.tree.leaves((zx, carry))):
-        return scan(cell, weights, first, carry, zx, masks, reverse)  # no step, or nobody takes one
-    shape = Shape(cell, sizes(cell, weights)[1], reverse)
-    data, batch = flattened(weights, first, carry, zx, masks)
-    last, h = cast(tuple[Tree, Array], recurrence(shape, *data))
-    return reshaped(batch, 1, 0, last), reshaped(batch, 1, 1, h)
+    return looped(recurrence, cell, weights, first, carry, zx, masks, reverse)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))

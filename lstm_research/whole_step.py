@@ -15,12 +15,13 @@ import numpy as np
 from lstm_research.axes import Array, Hiddens, Tree
 from lstm_research.blocked import Program, program
 from lstm_research.blockwise import Unblockable, count
-from lstm_research.cell import Cell, Weights, driven, step
+from lstm_research.cell import Cell, Weights, driven, sizes, step
 from lstm_research.cotangents import back_step, masked_back
 from lstm_research.masks import Masks, choose
 from lstm_research.native_plan import Input
 from lstm_research.native_stages import ROWS, Stages, staged
 from lstm_research.padding import reshaped
+from lstm_research.unroll import scan
 
 Kinds = list[tuple[str, Tree]]  # (kind, tree) of each argument of a step, as `Input` has it
 
@@ -81,6 +82,19 @@ def ended(shape: Shape, carries: Tree, masks: Masks) -> tuple[Tree, Hiddens]:
 def held(masks: Masks) -> Masks:
     """Return masks of 0 and 1 as choices."""
     return jax.tree.map(lambda mask: mask != 0, masks)
+
+
+def looped(
+    recurrence: Callable[..., Any], cell: Cell, weights: Weights, first: Tree,
+    carry: Tree, zx: Tree, masks: Masks, reverse: bool,
+) -> tuple[Tree, Hiddens]:  # fmt: skip
+    """Run a recurrence on arrays of one batch axis, recurrence(shape, *data); arguments as `unroll.scan`."""
+    if not all(leaf.size for leaf in jax.tree.leaves((zx, carry))):
+        return scan(cell, weights, first, carry, zx, masks, reverse)  # no step, or nobody takes one
+    shape = Shape(cell, sizes(cell, weights)[1], reverse)
+    data, batch = flattened(weights, first, carry, zx, masks)
+    last, h = recurrence(shape, *data)
+    return reshaped(batch, 1, 0, last), reshaped(batch, 1, 1, h)
 
 
 def there(cell: Cell, keep: bool, hear: bool, data: Data) -> tuple[Callable[..., Tree], Kinds]:
