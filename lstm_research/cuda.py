@@ -28,7 +28,7 @@ from lstm_research.axes import Array, Hiddens, Tree
 from lstm_research.cell import Cell, Weights, driven
 from lstm_research.cotangents import earlier, projected, recurrent_gradients
 from lstm_research.cuda_trace import launch
-from lstm_research.kernel_step import trial
+from lstm_research.kernel_step import refusal
 from lstm_research.masks import Masks
 from lstm_research.precision import backwards
 from lstm_research.whole_step import (
@@ -137,11 +137,7 @@ def unserved(cell: Cell, hidden: int, rows: int = 1) -> str | None:
         return "it is linear in its state, which engine='parallel' runs at once"
     if cell.precision == "float32":
         return "its operands are float32, and a kernel takes bfloat16 or float16"
-    try:
-        jax.eval_shape(*trial(loop, cell, hidden, jnp.float32, rows))
-    except ValueError as error:
-        return str(error)
-    return None
+    return refusal(loop, cell, hidden, jnp.float32, rows)
 
 
 def suits(cell: Cell, hidden: int, dtype: Any, rows: int = 1) -> bool:

@@ -50,7 +50,8 @@ from lstm_research.axes import Array, Hiddens, Tree
 from lstm_research.blockwise import Unblockable, count
 from lstm_research.cell import Cell, Weights, driven, sizes
 from lstm_research.cotangents import earlier, preactivations, projected, recurrent_gradients
-from lstm_research.kernel_step import backward_program, forward_program, trial
+from lstm_research.kernel_step import backward_program, forward_program
+from lstm_research.kernel_step import refusal as refused
 from lstm_research.masks import Masks
 from lstm_research.padding import Fit, power, reshaped
 from lstm_research.precision import backwards, narrow
@@ -241,11 +242,7 @@ def dtype(tree: Tree) -> Any:
 @cache
 def unserved(cell: Cell, hidden: int) -> str | None:
     """Return why a cell of this width cannot run in a kernel, None where it can."""
-    try:
-        jax.eval_shape(*trial(partial(loop, interpret=True), cell, hidden))
-    except ValueError as error:
-        return str(error)
-    return None
+    return refused(partial(loop, interpret=True), cell, hidden)
 
 
 def fits(cell: Cell, hidden: int) -> bool:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from lstm_research.axes import Array, Tree
 from lstm_research.blocked import Program, program
+from lstm_research.blockwise import Unblockable
 from lstm_research.cell import Cell, Pre, Weights, driven, drives, step
 from lstm_research.cotangents import back_step
 from lstm_research.masks import Masks
@@ -96,3 +97,20 @@ def trial(
         return loop(cell, weights, None, carry, zx, masks, False)[1].sum()
 
     return jax.grad(run, (0, 1, 2)), weights._replace(row=None), carry, x, weights.row
+
+
+def refusal(loop: Unroll, cell: Cell, hidden: int, dtype: Any = None, rows: int = 1) -> str | None:
+    """Return why a loop of kernels cannot run a cell, None where it can; arguments as `trial`.
+
+    A cell of a width that it cannot have is refused in its own words. After that nothing but Unblockable
+    is a refusal: any other error is a fault of ours, and shows itself.
+    """
+    try:
+        run, *shapes = trial(loop, cell, hidden, dtype, rows)
+    except ValueError as error:
+        return str(error)
+    try:
+        jax.eval_shape(run, *shapes)
+    except Unblockable as error:
+        return str(error)
+    return None

@@ -29,7 +29,7 @@ from lstm_research import native_call
 from lstm_research.axes import Hiddens, Tree
 from lstm_research.cell import Cell, Weights, driven, sizes
 from lstm_research.cotangents import earlier, preactivations, projected, recurrent_gradients
-from lstm_research.kernel_step import trial
+from lstm_research.kernel_step import refusal
 from lstm_research.masks import Masks
 from lstm_research.native_launch import launch
 from lstm_research.padding import reshaped
@@ -151,11 +151,7 @@ def unserved(cell: Cell, hidden: int) -> str | None:
         return "it is linear in its state, which engine='parallel' runs at once"
     if cell.precision != "float32":
         return f"its operands are {cell.precision}, and a kernel rounds nothing"
-    try:
-        jax.eval_shape(*trial(loop, cell, hidden, jnp.float32))
-    except ValueError as error:
-        return str(error)
-    return None
+    return refusal(loop, cell, hidden, jnp.float32)
 
 
 def suits(cell: Cell, hidden: int, dtype: Any) -> bool:
