@@ -8,7 +8,6 @@ other must run at the same time, so such a kernel is launched cooperatively: it 
 # llvmlite leaves its builders untyped:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-import ctypes
 import hashlib
 from dataclasses import dataclass
 from functools import partial
@@ -23,50 +22,49 @@ from jax.core import ShapedArray
 from jax.extend import core
 from jax.interpreters import batching, mlir
 
-from lstm_research import cuda_driver
+from lstm_research import cuda_driver, foreign
 from lstm_research.cuda_kernel import Kernel
 from lstm_research.cuda_plan import Spec, packed
-from lstm_research.foreign import version
 
 PASSED: dict[str, Any] = {}  # compiled handlers, which must outlive their calls
 HANDLER = """
 define ptr @handle(ptr %frame) {{
-  %extension.at = getelementptr i8, ptr %frame, i64 8
+  %extension.at = getelementptr i8, ptr %frame, i64 {EXTENSION}
   %extension = load ptr, ptr %extension.at
   %plain = icmp eq ptr %extension, null
   br i1 %plain, label %staged, label %extended
 extended:
-  %kind.at = getelementptr i8, ptr %extension, i64 8
+  %kind.at = getelementptr i8, ptr %extension, i64 {KIND}
   %kind = load i32, ptr %kind.at
   %asked = icmp eq i32 %kind, 1
   br i1 %asked, label %told, label %staged
 told:
-  %told.at = getelementptr i8, ptr %extension, i64 24
+  %told.at = getelementptr i8, ptr %extension, i64 {METADATA}
   %about = load ptr, ptr %told.at
-  %major = getelementptr i8, ptr %about, i64 24
-  %minor = getelementptr i8, ptr %about, i64 28
-  %traits = getelementptr i8, ptr %about, i64 32
+  %major = getelementptr i8, ptr %about, i64 {MAJOR}
+  %minor = getelementptr i8, ptr %about, i64 {minor_at}
+  %traits = getelementptr i8, ptr %about, i64 {traits_at}
   store i32 {major}, ptr %major
   store i32 {minor}, ptr %minor
   store i32 0, ptr %traits
   ret ptr null
 staged:
-  %stage.at = getelementptr i8, ptr %frame, i64 32
+  %stage.at = getelementptr i8, ptr %frame, i64 {STAGE}
   %stage = load i32, ptr %stage.at
-  %runs = icmp eq i32 %stage, 3
+  %runs = icmp eq i32 %stage, {EXECUTE}
   br i1 %runs, label %run, label %nothing
 nothing:
   ret ptr null
 run:
-  %api.at = getelementptr i8, ptr %frame, i64 16
+  %api.at = getelementptr i8, ptr %frame, i64 {API}
   %api = load ptr, ptr %api.at
-  %context.at = getelementptr i8, ptr %frame, i64 24
+  %context.at = getelementptr i8, ptr %frame, i64 {CONTEXT}
   %context = load ptr, ptr %context.at
   %ask = alloca {{ i64, ptr, ptr, ptr }}
   store {{ i64, ptr, ptr, ptr }} {{ i64 32, ptr null, ptr null, ptr null }}, ptr %ask
   %ask.context = getelementptr i8, ptr %ask, i64 16
   store ptr %context, ptr %ask.context
-  %stream.of.at = getelementptr i8, ptr %api, i64 80
+  %stream.of.at = getelementptr i8, ptr %api, i64 {STREAM_GET}
   %stream.of = load ptr, ptr %stream.of.at
   %refused = call ptr %stream.of(ptr %ask)
   %given = icmp eq ptr %refused, null
@@ -76,13 +74,13 @@ failed:
 found:
   %stream.at = getelementptr i8, ptr %ask, i64 24
   %stream = load ptr, ptr %stream.at
-  %arguments.at = getelementptr i8, ptr %frame, i64 72
+  %arguments.at = getelementptr i8, ptr %frame, i64 {ARGUMENTS}
   %arguments = load ptr, ptr %arguments.at
-  %results.at = getelementptr i8, ptr %frame, i64 112
+  %results.at = getelementptr i8, ptr %frame, i64 {RESULTS}
   %results = load ptr, ptr %results.at
   %timed.at = getelementptr i8, ptr %arguments, i64 {timed}
   %timed = load ptr, ptr %timed.at
-  %sides.at = getelementptr i8, ptr %timed, i64 40
+  %sides.at = getelementptr i8, ptr %timed, i64 {SIDES}
   %sides = load ptr, ptr %sides.at
   %side = getelementptr i8, ptr %sides, i64 {side}
   %steps = load i64, ptr %side
@@ -99,7 +97,7 @@ wrong:
 {digits}
   %error = alloca {{ i64, ptr, ptr, i32 }}
   store {{ i64, ptr, ptr, i32 }} {{ i64 28, ptr null, ptr @message, i32 13 }}, ptr %error
-  %make.at = getelementptr i8, ptr %api, i64 48
+  %make.at = getelementptr i8, ptr %api, i64 {ERROR_CREATE}
   %make = load ptr, ptr %make.at
   %made = call ptr %make(ptr %error)
   ret ptr %made
@@ -156,21 +154,15 @@ def batched(arguments: Any, axes: Any, call: Call) -> Any:
     """Run all members of a mapped axis in one launch; one after the other where blocks wait for each
     other through the GPU's memory, or where there is such an axis already.
     """
+    if call.spec.runs or call.spec.spread.joined == "flags":
+        return foreign.one_by_one(partial(kernel_call.bind, call=call), arguments, axes)
     size = next(a.shape[n] for a, n in zip(arguments, axes, strict=True) if n is not None)
     first = [
         a if n is None else jnp.moveaxis(a, n, 0) for a, n in zip(arguments, axes, strict=True)
     ]
-    if call.spec.runs or call.spec.spread.joined == "flags":
-        whole = [
-            jnp.broadcast_to(a, (size, *a.shape)) if n is None else a
-            for a, n in zip(first, axes, strict=True)
-        ]
-        found = jax.lax.map(lambda each: kernel_call.bind(*each, call=call), tuple(whole))
-    else:
-        spec = call.spec._replace(runs=size, each=tuple(n is not None for n in axes))
-        found = kernel_call.bind(
-            *first, call=Call(packed(spec, cuda_driver.processors()), call.timed)
-        )
+    spec = call.spec._replace(runs=size, each=tuple(n is not None for n in axes))
+    spec = packed(spec, cuda_driver.processors())
+    found = kernel_call.bind(*first, call=Call(spec, call.timed))
     return found, [0] * len(found)
 
 
@@ -192,7 +184,7 @@ def handler(call: Call, kernel: int) -> str:
         lines += [
             f"  %p{n}.at = getelementptr i8, ptr %{where}, i64 {8 * i}",
             f"  %p{n} = load ptr, ptr %p{n}.at",
-            f"  %d{n}.at = getelementptr i8, ptr %p{n}, i64 24",
+            f"  %d{n}.at = getelementptr i8, ptr %p{n}, i64 {foreign.DATA}",
             f"  %d{n} = load ptr, ptr %d{n}.at",
             f"  %v{n} = getelementptr ptr, ptr %values, i64 {n}",
             f"  store ptr %d{n}, ptr %v{n}",
@@ -212,8 +204,11 @@ def handler(call: Call, kernel: int) -> str:
             f"  %cleared = call i32 inttoptr (i64 {clear} to ptr)"
             f"(ptr %d{end - 1}, i8 0, i64 %bytes, ptr %stream)",
         ]
-    major, minor = version()
+    major, minor = foreign.version()
     return HANDLER.format(
+        **{name: place for name, place in vars(foreign).items() if name.isupper()},
+        minor_at=foreign.MAJOR + 4,
+        traits_at=foreign.MAJOR + 8,
         major=major,
         minor=minor,
         timed=8 * call.timed,
@@ -264,9 +259,7 @@ def registered(call: Call) -> str:
     name = f"lstm_research_cuda_{hashlib.sha256(code.encode()).hexdigest()[:16]}"
     if name not in PASSED:
         PASSED[name] = assembled(code)
-        where = PASSED[name].get_function_address("handle")
-        pointer = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(where)
-        jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(pointer), platform="CUDA")
+        foreign.register(name, PASSED[name].get_function_address("handle"), "CUDA")
     return name
 
 

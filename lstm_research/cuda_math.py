@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-SAME = {"broadcast_in_dim", "copy", "reshape", "squeeze", "expand_dims", "stop_gradient"}
+from lstm_research import forms
+
 PLAIN = {
     "abs": "fabsf({})",
     "add": "{} + {}",
@@ -49,13 +50,7 @@ PLAIN = {
 
 def refusal(equation: Any) -> str | None:
     """Return what stands in the way of an equation, None where it can be written."""
-    name = equation.primitive.name
-    kinds = {str(var.aval.dtype) for var in (*equation.invars, *equation.outvars)}
-    if not kinds <= {"float32", "bool"}:
-        return f"{name} works on {', '.join(sorted(kinds - {'float32', 'bool'}))}"
-    if name in PLAIN or name in SAME or name in ("integer_pow", "convert_element_type"):
-        return None
-    return f"{name} has no form in CUDA here"
+    return forms.refusal(equation, PLAIN, "has no form in CUDA here")
 
 
 def number(value: Any) -> str:
@@ -78,7 +73,7 @@ def kind(var: Any) -> str:
 def written(equation: Any, values: list[str]) -> str:
     """Return the expression of an equation."""
     name = equation.primitive.name
-    if name in SAME:
+    if name in forms.SAME:
         return values[0]
     if name == "integer_pow":
         return power(values[0], equation.params["y"])

@@ -1,10 +1,23 @@
-"""XLA's interface for foreign functions, as this jaxlib speaks it."""
+"""XLA's interface for foreign functions, as this jaxlib speaks it (c_api.h beside it), and calls by it."""
 
+# JAX leaves types unknown in its own signatures:
+# pyright: reportUnknownMemberType=false
+
+import ctypes
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
+
+API, CONTEXT = 16, 24  # bytes into a call
+EXTENSION, STAGE, ARGUMENTS, RESULTS = 8, 32, 72, 112  # bytes into a call
+DATA, SIDES = 24, 40  # bytes into a buffer
+KIND, METADATA, MAJOR = 8, 24, 24  # bytes into an extension, and into what it points at
+ERROR_CREATE, STREAM_GET = 48, 80  # bytes into the interface
+EXECUTE = 3
 
 
 @cache
@@ -13,3 +26,20 @@ def version() -> tuple[int, int]:
     text = Path(jax.ffi.include_dir(), "xla/ffi/api/c_api.h").read_text(encoding="utf-8")
     numbers = re.findall(r"#define XLA_FFI_API_(?:MAJOR|MINOR) (\d+)", text)
     return int(numbers[0]), int(numbers[1])
+
+
+def register(name: str, address: int, platform: str) -> None:
+    """Let XLA call by a name the handler that lies at an address."""
+    pointer = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(address)
+    jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(pointer), platform=platform)
+
+
+def one_by_one(call: Any, arguments: Any, axes: Any) -> tuple[Any, list[int]]:
+    """Make a call for each member of a mapped axis, one after the other: a rule of `vmap`."""
+    size = next(a.shape[n] for a, n in zip(arguments, axes, strict=True) if n is not None)
+    whole = [
+        jnp.broadcast_to(a, (size, *a.shape)) if n is None else jnp.moveaxis(a, n, 0)
+        for a, n in zip(arguments, axes, strict=True)
+    ]
+    found = jax.lax.map(lambda each: call(*each), tuple(whole))
+    return found, [0] * len(found)

@@ -9,7 +9,6 @@ kept in the folder `kernels` of JAX's compiled programs, where there is one (`st
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import contextlib
-import ctypes
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from functools import cache, partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import llvmlite.binding as llvm
 import numpy as np
 from jax.core import ShapedArray
@@ -25,17 +23,25 @@ from jax.extend import core
 from jax.interpreters import batching, mlir
 from llvmlite import ir
 
-from lstm_research import kept_code
-from lstm_research.foreign import version
+from lstm_research import foreign, kept_code
+from lstm_research.foreign import (
+    ARGUMENTS,
+    DATA,
+    EXECUTE,
+    EXTENSION,
+    KIND,
+    MAJOR,
+    METADATA,
+    RESULTS,
+    SIDES,
+    STAGE,
+    version,
+)
 from lstm_research.native_kernel import Kernel
 from lstm_research.native_plan import Layout, Spec, shared
 from lstm_research.native_tile import POINTER, WORD, word
 
 BYTE, HALF = ir.IntType(8), ir.IntType(32)
-EXTENSION, STAGE, ARGUMENTS, RESULTS = 8, 32, 72, 112  # bytes into a call
-DATA, SIDES = 24, 40  # bytes into a buffer
-KIND, METADATA, MAJOR = 8, 24, 24  # bytes into an extension, and into what it points at
-EXECUTE = 3
 FLUSH = 0x8040  # of an x86's control word: results and operands below the least normal number are 0
 PASSED: dict[str, Any] = {}  # compiled modules, which must outlive their functions
 
@@ -148,13 +154,7 @@ def lowered(context: Any, *arguments: Any, call: Call) -> Any:
 
 def one_by_one(arguments: Any, axes: Any, call: Call) -> Any:
     """Call a kernel for each member of a mapped axis, one after the other."""
-    size = next(a.shape[n] for a, n in zip(arguments, axes, strict=True) if n is not None)
-    whole = [
-        jnp.broadcast_to(a, (size, *a.shape)) if n is None else jnp.moveaxis(a, n, 0)
-        for a, n in zip(arguments, axes, strict=True)
-    ]
-    found = jax.lax.map(lambda each: kernel_call.bind(*each, call=call), tuple(whole))
-    return found, [0] * len(found)
+    return foreign.one_by_one(partial(kernel_call.bind, call=call), arguments, axes)
 
 
 kernel_call = core.Primitive("lstm_research_kernel")
@@ -176,9 +176,7 @@ def registered(call: Call) -> str:
     name = f"lstm_research_{mark[:16]}"
     if mark not in PASSED:
         PASSED[mark] = compiled(text, mark)
-        where = PASSED[mark].get_function_address("handle")
-        pointer = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(where)
-        jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(pointer), platform="cpu")
+        foreign.register(name, PASSED[mark].get_function_address("handle"), "cpu")
     return name
 
 

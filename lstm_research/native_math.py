@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
+from lstm_research import forms
+
 FLOAT, INT, BIT = ir.FloatType(), ir.IntType(32), ir.IntType(1)
 SMALL = 4e-4  # tanh(x) is x below
 EDGE = 7.90531110763549805  # tanh(x) is 1 above, in float32
@@ -186,7 +188,6 @@ class Vectors:
 
 Rule = Callable[..., Any]
 FUSE = ("contract",)  # a product and a sum may be rounded once
-SAME = {"broadcast_in_dim", "copy", "reshape", "squeeze", "expand_dims", "stop_gradient"}
 PLAIN: dict[str, Rule] = {
     "abs": lambda v, x: v.call("fabs", x),
     "add": lambda v, x, y: v.build.fadd(x, y, flags=FUSE),
@@ -224,19 +225,13 @@ PLAIN: dict[str, Rule] = {
 
 def refusal(equation: Any) -> str | None:
     """Return what stands in the way of an equation, None where it can be written."""
-    name = equation.primitive.name
-    kinds = {str(var.aval.dtype) for var in (*equation.invars, *equation.outvars)}
-    if not kinds <= {"float32", "bool"}:
-        return f"{name} works on {', '.join(sorted(kinds - {'float32', 'bool'}))}"
-    if name in PLAIN or name in SAME or name in ("integer_pow", "convert_element_type"):
-        return None
-    return f"{name} has no vector form here"
+    return forms.refusal(equation, PLAIN, "has no vector form here")
 
 
 def written(vectors: Vectors, equation: Any, values: list[Any]) -> Any:
     """Write one equation; return its value."""
     name = equation.primitive.name
-    if name in SAME:
+    if name in forms.SAME:
         return values[0]
     if name == "integer_pow":
         return vectors.integer_power(values[0], equation.params["y"])

@@ -22,7 +22,7 @@ ORDER = (
     "wrappers.weight_drop", "wrappers.zoneout", "wrappers", "dosed", "keep", "pieces", "shards",
     "states", "unroll", "parallel", "newton", "cotangents",
     "blockwise", "blocked", "padding", "kernel_step", "kernel", "fused_gpu",
-    "disk", "kept_code", "foreign", "native_math", "native_stages", "native_plan",
+    "disk", "kept_code", "foreign", "forms", "native_math", "native_stages", "native_plan",
     "whole_step", "native_tile",
     "native_product",
     "native_kernel", "native_call", "native_launch", "native", "cuda_math", "cuda_plan",
