@@ -142,6 +142,21 @@ def test_the_gpu_is_held_to_cudnn_and_cites_flashrnn():
     assert "FlashRNN, CUDA fused* | published | 13.61 |" in text and "newton" not in text
 
 
+def test_a_pack_is_held_to_three_times_one_run():
+    found = line("gpu pack", gpu.pack(gpu.PACK, []), gpu.PACK)
+    found["rivals"][1]["ms"], found["rivals"][2]["ms"] = [2.0], [16.0]
+    said = "(64, 100, 2, 128): 64 runs beside one | at most 3x | 8.00x | **no** |"
+    assert said in tables.render([found])
+
+
+def test_a_process_that_gives_no_answer_is_ended_and_the_next_is_a_new_one(monkeypatch):
+    monkeypatch.setattr(turns, "LIMIT_S", 0.01)
+    with turns.Workers() as workers:
+        first = workers["all cores"]
+        assert "no answer within" in first.ask(do="facts")["reason"]
+        assert workers["all cores"] is not first
+
+
 def test_every_section_of_the_plan_has_a_table():
     planned = {*sections.CONTESTANTS, "memory", "start", *(name for name, _, _ in gpu.PLAN)}
     assert planned == set(tables.TABLES) == set(tables.TITLES)
@@ -238,7 +253,7 @@ def test_the_comparison_for_a_gpu_runs_from_end_to_end_where_there_is_none(
     speed.main()
     text = (tmp_path / "speed_gpu.md").read_text()
     assert "| ours, fused | bfloat16 |" in text and "64 runs, for each" in text
-    assert "GEMM limit" in text and "no GPU" in text  # of PyTorch
+    assert "GEMM limit" in text and "| absent: " in text  # PyTorch, or its GPU
     assert "ours, auto" in capsys.readouterr().out
 
 

@@ -244,6 +244,16 @@ def of_gpu(line: Line) -> list[Promise]:
     ]  # fmt: skip
 
 
+def of_pack(line: Line) -> list[Promise]:
+    """Return what is promised of many runs beside one."""
+    ours = [figure(r) for r in line["rivals"] if r["name"].startswith("ours")]
+    over = ratio(ours[1], ours[0])
+    runs = line["rivals"][-1]["job"]["runs"]
+    return [
+        at_most(f"{line['section']} {said(line['shape'])}: {runs} runs beside one", 3, over, "x")
+    ]
+
+
 def said(shape: Iterable[int]) -> str:
     """Return a shape as the tables write it."""
     return "(" + ", ".join(map(str, shape)) + ")"
@@ -252,5 +262,5 @@ def said(shape: Iterable[int]) -> str:
 PROMISES: dict[str, Callable[[Line], list[Promise]]] = {
     "train": of_train, "stream": of_stream, "memory": of_memory, "start": of_start,
     "variants": of_variants(1.15, apart=("gru",)),
-    "gpu train": of_gpu, "gpu variants": of_variants(1.2),
+    "gpu train": of_gpu, "gpu variants": of_variants(1.2), "gpu pack": of_pack,
 }  # fmt: skip

@@ -7,10 +7,12 @@ so each has a process (`worker`); a contestant that is absent, fails or comes to
 import json
 import math
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +31,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "gpu torch": {"JAX_PLATFORMS": "cpu"},
 }
 FEWEST, MOST = 3, 2000  # runs a turn
-LIMIT_S = 300.0  # longest wait for one answer
+LIMIT_S = 120.0  # longest wait for one answer
 
 
 class Contestant(NamedTuple):
@@ -62,13 +64,19 @@ class Worker:
     def ask(self, **asked: Any) -> dict[str, Any]:
         """Return the answer to a request; a dead process answers with the end of its log."""
         assert self.process.stdin is not None and self.process.stdout is not None
+        late = threading.Timer(LIMIT_S, self.process.kill)
+        late.start()
         try:
             print(json.dumps(asked), file=self.process.stdin, flush=True)
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = ""
+        late.cancel()
         if line:
             return json.loads(line)
+        if self.process.wait() == -signal.SIGKILL:
+            reason = f"no answer within {LIMIT_S:g} s, or killed for its memory"
+            return {"status": "failed", "reason": reason}
         self.log.seek(0)
         said = " ".join(self.log.read()[-300:].split())
         return {"status": "failed", "reason": f"its process ended: {said}"}
@@ -93,6 +101,8 @@ class Workers:
         self.running: dict[str, Worker] = {}
 
     def __getitem__(self, setting: str) -> Worker:
+        if setting in self.running and self.running[setting].process.poll() is not None:
+            self.running.pop(setting).close()  # what it held has failed
         if setting not in self.running:
             self.running[setting] = Worker(setting)
         return self.running[setting]
