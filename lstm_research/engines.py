@@ -14,12 +14,14 @@ import jax.numpy as jnp
 
 from lstm_research import fused, fused_columns, newton, parallel
 from lstm_research.axes import Hiddens, Lengths, Resets, Seed, Steps, Tree
-from lstm_research.cell import Cell, Weights, given, sizes
+from lstm_research.cell import Cell, Weights, given, project, sizes
 from lstm_research.keep import KEEPS, Keep, order, refusal
 from lstm_research.precision import Precision
 from lstm_research.shards import shares
 from lstm_research.states import States
 from lstm_research.unroll import Engine, Unroll, Way, able, over_time, scan
+
+NARROW = 16  # features, at most, that a step of machine code projects itself
 
 ENGINES: dict[str, Unroll] = {  # those that a CPU may need
     "scan": scan,
@@ -70,7 +72,8 @@ def unroll(
     dtype = jnp.result_type(x, *jax.tree.leaves(weights._replace(row=None)))
     rows = math.prod(batch) // shares(batch)
     made = chosen(cell, engine, sizes(cell, weights)[1], rows, dtype, keep)
-    if made.name == "columns":
+    narrow = made.name == "native" and x.shape[-1] <= NARROW and cell.drive is project
+    if narrow or made.name == "columns":
         cell = cell._replace(drive=given)
     return over_time(made, cell, weights, carry, x, lengths, resets, reverse, key)
 

@@ -8,6 +8,9 @@ before it leaves the first cache. So every variant that can be traced has its ke
 resets and reverse, and no derivative is written by hand. The gradients of the recurrent matrices are
 products over some steps at a time, while dz is in the second cache (`native_product.py`).
 
+Few features are projected inside too (`Cell.drive` is `given`): z = x W + b + v R without an array of x W,
+whose writing and reading costs as much as a third of the products, and [dW; db] = [x, 1]^T dz beside dR.
+
 The forward kernel writes the carries and, where there will be a backward pass, the pre-activations z; the
 backward kernel activates them again, which costs less than reading gates would.
 
@@ -26,8 +29,8 @@ import jax
 import jax.numpy as jnp
 
 from lstm_research import native_call
-from lstm_research.axes import Hiddens, Tree
-from lstm_research.cell import Cell, Weights, driven, sizes
+from lstm_research.axes import Array, Hiddens, Tree
+from lstm_research.cell import Cell, Weights, driven, given, project, sizes
 from lstm_research.cotangents import earlier, preactivations, projected, recurrent_gradients
 from lstm_research.kernel_step import refusal
 from lstm_research.masks import Masks
@@ -81,8 +84,7 @@ def run(
     masks: Masks,
 ) -> tuple[Tree, Tree]:  # fmt: skip
     """Return the carries after every step and, where kept, the pre-activations."""
-    given = Data(weights, row, first, carry, zx, masks)
-    f, data = there(shape.cell, keep, False, given)
+    f, data = there(shape.cell, keep, False, Data(weights, row, first, carry, zx, masks))
     return launch(shape, f, data, weights.r, lambda i: "steps")[0][:2]
 
 
@@ -92,27 +94,51 @@ def backward(
     """Run the backward kernel; of large matrices take one product each after it."""
     cell, weights, row = shape.cell, saved.weights, saved.row
     zx, masks, z = saved.zx, saved.masks, saved.z
+    fed = cell.drive is given
     near = all(r is None or r.size <= NEAR for r in weights.r)
     f, data, kinds = back_again(cell, near, saved, cotangents)
     turned = tuple(None if r is None else r.T for r in weights.r)
     turn = shape._replace(reverse=not shape.reverse)
-    pairs = lambda out: [
-        (v, [part for part in (pre.both, pre.recurred) if part is not None])
-        for pre, v in zip(*out[2:], strict=near)
-        if v is not None
-    ]
+
+    def pairs(out: Tree) -> list[tuple[Any, list[int]]]:
+        _, _, dz, heard = out
+        recurrent = [
+            (v, [part for part in (pre.both, pre.recurred) if part is not None])
+            for pre, v in zip(dz, heard, strict=near)
+            if v is not None
+        ]
+        return [*recurrent, (inputs(weights, zx), sides(dz))] if fed else recurrent
+
     (d_start, d_p, dz, _), sums = launch(turn, f, data, turned, kinds, saved.carries, pairs)
+    d_w = sums.pop() if fed else None
     if near:
         d_r = jax.tree.unflatten(jax.tree.structure(weights.r), sums)
     else:
         before = earlier(saved.carries, saved.start, saved.first, held(masks), shape.reverse)
-        parts = [pair[1] for pair in driven(cell, zx)]
+        whole = project(weights, zx, masks, None) if fed else zx
+        parts = [pair[1] for pair in driven(cell, whole)]
         z = tuple(pre._replace(driven=x) for pre, x in zip(z, parts, strict=True))
         inside = weights._replace(r=None, row=row)
         d_r = recurrent_gradients(cell, inside, weights.r, z, before, dz)
     d_p = {name: g.sum(0).reshape(weights.p[name].shape) for name, g in d_p.items()}
     d_weights = weights._replace(r=d_r, p=d_p)
-    return d_weights, None, None, d_start, projected(cell, zx, dz), None
+    if d_w is None:
+        return d_weights, None, None, d_start, projected(cell, zx, dz), None
+    assert weights.w is not None
+    d_b = None if weights.b is None else d_w[-1]
+    d_weights = d_weights._replace(w=d_w[: len(weights.w)], b=d_b)
+    d_x = jnp.concatenate(sides(dz), -1) @ weights.w.T
+    return d_weights, None, None, d_start, d_x, None
+
+
+def sides(dz: Tree) -> list[Any]:
+    """Return the parts of dz that the input drives, in the order of the columns of W."""
+    return [part for pre in dz for part in (pre.both, pre.driven) if part is not None]
+
+
+def inputs(weights: Weights, x: Array) -> Array:
+    """Return what [W; b] is multiplied with: x, and 1 where there is a bias."""
+    return x if weights.b is None else jnp.concatenate([x, jnp.ones_like(x[..., :1])], -1)
 
 
 recurrence.defvjp(forward, backward)
@@ -123,7 +149,7 @@ def ahead(
 ) -> tuple[tuple[Tree, Hiddens], Tree]:
     """Run the forward kernel; return (last carry, h) and the carries, with one batch axis."""
     shape = Shape(cell, sizes(cell, weights)[1], reverse)
-    data, batch = flattened(weights, first, carry, zx, masks)
+    data, batch = flattened(cell, weights, first, carry, zx, masks)
     carries, _ = run(shape, False, *data)
     last, h = ended(shape, carries, data.masks)
     return (reshaped(batch, 1, 0, last), reshaped(batch, 1, 1, h)), carries
@@ -135,9 +161,12 @@ def back(
 ) -> tuple[Weights, Tree, Tree]:  # fmt: skip
     """Return what `backward` does, from the carries alone."""
     shape = Shape(cell, sizes(cell, weights)[1], reverse)
-    data, batch = flattened(weights, first, carry, zx, masks)
+    data, batch = flattened(cell, weights, first, carry, zx, masks)
     before = earlier(carries, data.carry, data.first, held(data.masks), reverse)
-    z = preactivations(cell, data.weights._replace(row=data.row), data.zx, before)
+    whole = data.zx
+    if cell.drive is given:
+        whole = project(data.weights, data.zx, masks, None)
+    z = preactivations(cell, data.weights._replace(row=data.row), whole, before)
     flat = partial(reshaped, (math.prod(batch),), len(batch))
     found = flat(0, cotangents[0]), flat(1, cotangents[1])
     d_weights, _, _, d_start, d_zx, _ = backward(shape, Saved(*data, carries, z), found)

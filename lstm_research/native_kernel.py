@@ -173,15 +173,14 @@ class Kernel:
         with build.if_then(build.or_(last, build.icmp_signed("==", past, word(many)))):
             begin = now if spec.reverse else build.sub(build.add(now, word(1)), past)
             rows = build.mul(past, word(spec.rows))
+            at = lambda array, width: self.moved(array, build.mul(begin, word(spec.rows * width)))
             for each, function in zip(spec.products, self.summed, strict=True):
-                data = [
-                    self.moved(
-                        self.made[i], build.mul(begin, word(spec.rows * spec.outputs[i].width))
-                    )
-                    for i in (each.heard, each.dz)
-                ]
+                data = [at(self.made[each.dz], spec.outputs[each.dz].width)]
+                for heard, target, _ in each.each:
+                    array = (self.given if heard.given else self.made)[heard.array]
+                    data += [at(array, heard.width), self.made[target]]
                 free = self.moved(self.free, self.layout.panel)
-                build.call(function, [*data, self.made[each.target], free, rows])
+                build.call(function, [free, rows, *data])
 
     def run(self, at: int, now: list[Pass]) -> None:
         """Call the tiles of a stage, a panel for all rows after the other."""

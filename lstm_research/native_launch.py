@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from lstm_research import native_call
 from lstm_research.axes import Array, Tree
 from lstm_research.native_math import refusal as unwritten
-from lstm_research.native_plan import Output, Product, Spec, laid
+from lstm_research.native_plan import Heard, Output, Product, Spec, laid
 from lstm_research.whole_step import Kinds, Shape, Traced, cut, traced
 
 
@@ -22,30 +22,37 @@ def launch(
 ) -> tuple[Tree, list[Array]]:  # fmt: skip
     """Trace a step, compile its kernel and call it; return what f returns, and products over all steps.
 
-    kinds(i): the kind of output i. pairs(out): of each product the output on its left, and those side by
-    side on its right.
+    kinds(i): the kind of output i. pairs(out): of each product what it hears, an output or an array of
+    all steps, and the outputs that lie side by side on its right.
     """
     found = traced(f, data, matrices, shape.hidden, whole)
     made = found.program
-    spec = described(shape, found, kinds)
-    spec = multiplied(spec, pairs(jax.tree.unflatten(made.tree, range(len(made.counts)))))
+    wanted = pairs(jax.tree.unflatten(made.tree, range(len(made.counts))))
+    more = [heard for heard, _ in wanted if not isinstance(heard, int)]
+    spec = multiplied(described(shape, found, kinds), wanted)
     call = native_call.Call(spec, laid(spec), found.timed)
-    every = (leaf.astype(jnp.float32) for leaf in (*found.arrays, *found.matrices))
+    every = (leaf.astype(jnp.float32) for leaf in (*found.arrays, *found.matrices, *more))
     *given, _ = native_call.kernel_call.bind(*every, call=call)
     end = len(made.counts)
     return jax.tree.unflatten(made.tree, given[:end]), given[end:]
 
 
 def multiplied(spec: Spec, pairs: Any) -> Spec:
-    """Return a kernel with a product for each pair of outputs."""
-    outputs, products = list(spec.outputs), list[Product]()
+    """Return a kernel with a product for each pair; those of the same dz are one."""
+    outputs, products = list(spec.outputs), dict[int, list[tuple[Heard, int, int]]]()
+    extra = spec.arguments
     for heard, parts in pairs:
+        if isinstance(heard, int):
+            left = Heard(heard, outputs[heard].width)
+        else:
+            left, extra = Heard(extra, heard.shape[-1], given=True), extra + 1
         column = 0
         for dz in parts:
-            products.append(Product(heard, dz, len(outputs), column))
+            products.setdefault(dz, []).append((left, len(outputs), column))
             column += outputs[dz].width
-        outputs.append(Output("product", column, outputs[heard].width))
-    return spec._replace(outputs=tuple(outputs), products=tuple(products))
+        outputs.append(Output("product", column, left.width))
+    made = tuple(Product(dz, tuple(each)) for dz, each in products.items())
+    return spec._replace(outputs=tuple(outputs), products=made, arguments=extra)
 
 
 def described(shape: Shape, found: Traced, kinds: Any) -> Spec:

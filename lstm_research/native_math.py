@@ -17,7 +17,7 @@ from llvmlite import ir
 from lstm_research import forms
 
 FLOAT, INT, BIT = ir.FloatType(), ir.IntType(32), ir.IntType(1)
-SMALL = 4e-4  # tanh(x) is x below
+ROUND = 12582912.0  # 1.5 2^23: what is added to it is rounded to a whole number, its lowest bits
 EDGE = 7.90531110763549805  # tanh(x) is 1 above, in float32
 ODD = (
     -2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-08,
@@ -98,11 +98,11 @@ class Vectors:
 
     def tanh(self, x: Any) -> Any:
         """Return tanh(x)."""
-        near = self.build.fcmp_ordered("<", self.call("fabs", x), self.number(SMALL))
         y = self.clipped(x, -EDGE, EDGE)
         square = self.build.fmul(y, y)
-        top = self.build.fmul(y, self.polynomial(square, ODD))
-        return self.build.select(near, x, self.build.fdiv(top, self.polynomial(square, EVEN)))
+        odd, even = ([each / EVEN[-1] for each in side] for side in (ODD, EVEN))
+        top = self.build.fmul(y, self.polynomial(square, odd))  # of the least numbers: no less
+        return self.build.fdiv(top, self.polynomial(square, even))
 
     def exp(self, x: Any) -> Any:
         """Return e^x: 2^n times the exponential of what is left, at most ln(2)/2."""
@@ -168,8 +168,17 @@ class Vectors:
 
     def logistic(self, x: Any) -> Any:
         """Return 1 / (1 + e^-x)."""
-        one = self.number(1.0)
-        return self.build.fdiv(one, self.build.fadd(one, self.exp(self.build.fneg(x))))
+        b, one = self.build, self.number(1.0)
+        y = self.clipped(x, -88.0, 87.0)  # e^-y and 2^n are floats
+        raised = self.fma(y, self.number(-1.44269504088896341), self.number(ROUND))
+        n = b.fsub(raised, self.number(ROUND))
+        y = self.fma(n, self.number(0.693359375), y)  # less what 2^n makes of it
+        y = self.fma(n, self.number(-2.12194440e-4), y)
+        turned = [each * (-1) ** (len(EXP) - 1 - i) for i, each in enumerate(EXP)]
+        value = self.fma(self.polynomial(y, turned), b.fmul(y, y), b.fsub(one, y))
+        power = b.shl(b.bitcast(raised, self.ints), self.whole(23))
+        power = b.bitcast(b.add(power, self.whole(0x3F800000)), self.type)
+        return b.fdiv(one, self.fma(value, power, one))
 
     def integer_power(self, x: Any, y: int) -> Any:
         """Return x to a whole power, by squaring."""

@@ -35,13 +35,22 @@ class Output(NamedTuple):
     rows: int  # of one step; of a product, those of the matrix
 
 
-class Product(NamedTuple):
-    """A product over steps and rows: target[:, column..] += heard^T dz; places among the outputs."""
+class Heard(NamedTuple):
+    """The left side of a product over steps: an output, or an argument where `given`."""
 
-    heard: int
+    array: int
+    width: int
+    given: bool = False
+
+
+class Product(NamedTuple):
+    """A product over steps and rows: target[:, column..] += heard^T dz for each that hears a dz.
+
+    each: what is heard, the target and its first column; dz and targets are places among the outputs.
+    """
+
     dz: int
-    target: int
-    column: int
+    each: tuple[tuple[Heard, int, int], ...]
 
 
 class Spec(NamedTuple):

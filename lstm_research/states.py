@@ -85,6 +85,8 @@ def backward(
     d_weights, d_x = pull(d_zx)
     added = jax.tree.map(jnp.add, (d_weights.r, d_weights.p), (inside.r, inside.p))
     d_weights = d_weights._replace(r=added[0], p=added[1])
+    if inside.w is not None:  # a step has projected its inputs itself: nothing else has used W
+        d_weights = d_weights._replace(w=inside.w, b=inside.b)
     return d_weights, None, None, d_start, d_x, None, None
 
 

@@ -5,7 +5,7 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +15,7 @@ import numpy as np
 from lstm_research.axes import Array, Hiddens, Tree
 from lstm_research.blocked import Program, program
 from lstm_research.blockwise import Unblockable, count
-from lstm_research.cell import Cell, Weights, driven, sizes, step
+from lstm_research.cell import Cell, Weights, driven, given, project, sizes, step
 from lstm_research.cotangents import back_step, masked_back
 from lstm_research.masks import Masks, choose
 from lstm_research.native_plan import Input
@@ -41,7 +41,7 @@ class Data(NamedTuple):
     row: Tree
     first: Tree
     carry: Tree
-    zx: Tree
+    zx: Tree  # the inputs themselves where the cell's drive is `given`: a step makes zx of them
     masks: Masks
 
 
@@ -60,12 +60,13 @@ class Saved(NamedTuple):
 
 
 def flattened(
-    weights: Weights, first: Tree, carry: Tree, zx: Tree, masks: Masks
+    cell: Cell, weights: Weights, first: Tree, carry: Tree, zx: Tree, masks: Masks
 ) -> tuple[Data, tuple[int, ...]]:
     """Return the arguments of a loop as a kernel takes them, and their batch axes."""
     batch = jax.tree.leaves(carry)[0].shape[:-1]
     flat = partial(reshaped, (math.prod(batch),), len(batch))
-    inside = weights._replace(w=None, b=None, row=None, m=None)
+    inside = weights._replace(row=None, m=None)
+    inside = inside if cell.drive is given else inside._replace(w=None, b=None)
     masks = jax.tree.map(lambda mask: mask.astype(jnp.float32), masks)
     arrays = flat(0, first), flat(0, carry), flat(1, zx), flat(1, masks)
     return Data(inside, weights.row, *arrays), batch
@@ -90,29 +91,49 @@ def looped(
 ) -> tuple[Tree, Hiddens]:  # fmt: skip
     """Run a recurrence on arrays of one batch axis, recurrence(shape, *data); arguments as `unroll.scan`."""
     if not all(leaf.size for leaf in jax.tree.leaves((zx, carry))):
+        zx = project(weights, zx, masks, None) if cell.drive is given else zx
         return scan(cell, weights, first, carry, zx, masks, reverse)  # no step, or nobody takes one
     shape = Shape(cell, sizes(cell, weights)[1], reverse)
-    data, batch = flattened(weights, first, carry, zx, masks)
+    data, batch = flattened(cell, weights, first, carry, zx, masks)
     last, h = recurrence(shape, *data)
     return reshaped(batch, 1, 0, last), reshaped(batch, 1, 1, h)
+
+
+def fed(cell: Cell, weights: Weights, zx: Tree) -> tuple[Tree, Tree]:
+    """Return what drives a step and what all steps share: zx, or inputs one by one and rows of W."""
+    if cell.drive is not given:
+        return zx, ()
+    assert weights.w is not None
+    every = range(zx.shape[-1])
+    return [zx[..., i : i + 1] for i in every], ([weights.w[i] for i in every], weights.b)
+
+
+def zx_from(cell: Cell, now: Tree, shared: Tree) -> Tree:
+    """Return zx of a step, of what `fed` returns."""
+    if cell.drive is not given:
+        return now
+    rows, b = shared
+    zx = reduce(jnp.add, (x * w for x, w in zip(now, rows, strict=True)))
+    return zx if b is None else zx + b
 
 
 def there(cell: Cell, keep: bool, hear: bool, data: Data) -> tuple[Callable[..., Tree], Kinds]:
     """Return a step, (carry, pre-activations where kept, what products read where asked), and its arrays."""
 
     def f(zx: Tree, masks: Masks, carry: Tree, first: Tree, vectors: Tree, matrices: Tree) -> Tree:
-        (valid, fresh), (p, row) = held(masks), vectors
+        (valid, fresh), (p, row, shared) = held(masks), vectors
         before = carry if fresh is None else choose(fresh, first, carry)
         inside = Weights(None, None, matrices, p, row)
-        after, z = step(cell, inside, zx, before)
+        after, z = step(cell, inside, zx_from(cell, zx, shared), before)
         after = after if valid is None else choose(valid, after, before)
         kept = tuple(pre._replace(driven=None) for pre in z) if keep else ()
         inside = inside._replace(r=None)  # pyright: ignore[reportArgumentType]
         return after, kept, read(cell, inside, matrices, z, before) if hear else ()
 
-    kinds: Kinds = [("steps", data.zx), ("steps", data.masks)]
+    now, shared = fed(cell, data.weights, data.zx)
+    kinds: Kinds = [("steps", now), ("steps", data.masks)]
     kinds += [("before", data.carry), ("rows", data.first)]
-    return f, [*kinds, ("shared", (data.weights.p, data.row))]
+    return f, [*kinds, ("shared", (data.weights.p, data.row, shared))]
 
 
 def read(cell: Cell, inside: Weights, matrices: Tree, z: Tree, before: Tree) -> Tree:
@@ -121,6 +142,11 @@ def read(cell: Cell, inside: Weights, matrices: Tree, z: Tree, before: Tree) -> 
         None if stage.read is None or r is None else stage.read(inside, z[:k], before)
         for k, (stage, r) in enumerate(zip(cell.stages, matrices, strict=True))
     )
+
+
+def alone(cell: Cell, zx: Tree) -> list[Array | None]:
+    """Return the blocks of each stage that the input alone drives."""
+    return [pair[1] for pair in driven(cell, zx)]
 
 
 def back_again(
@@ -133,12 +159,13 @@ def back_again(
     """
 
     def f(
-        z: Tree, alone: Tree, masks: Masks, carry: Tree, first: Tree, d_carry: Tree, d_h: Array,
+        z: Tree, now: Tree, masks: Masks, carry: Tree, first: Tree, d_carry: Tree, d_h: Array,
         vectors: Tree, turned: Tree,
     ) -> Tree:  # fmt: skip
-        marks, (p, row) = held(masks), vectors
+        marks, (p, row, shared) = held(masks), vectors
+        lone = now if cell.drive is not given else alone(cell, zx_from(cell, now, shared))
         before = carry if marks.fresh is None else choose(marks.fresh, first, carry)
-        z = tuple(pre._replace(driven=x) for pre, x in zip(z, alone, strict=True))
+        z = tuple(pre._replace(driven=x) for pre, x in zip(z, lone, strict=True))
         spread = {name: jnp.broadcast_to(v, (ROWS, *v.shape)) for name, v in p.items()}
         inside = Weights(None, None, None, spread, row)  # pyright: ignore[reportArgumentType]
         back = partial(back_step, cell, inside, list(turned), z, before)
@@ -146,10 +173,11 @@ def back_again(
         return *masked_back(back, marks, d_carry, d_h), heard
 
     d_last, d_h = cotangents
-    parts = [pair[1] for pair in driven(cell, saved.zx)]
-    data: Kinds = [("steps", saved.z), ("steps", parts), ("steps", saved.masks)]
+    now, shared = fed(cell, saved.weights, saved.zx)
+    now = now if cell.drive is given else alone(cell, now)
+    data: Kinds = [("steps", saved.z), ("steps", now), ("steps", saved.masks)]
     data += [("next", saved.start), ("rows", saved.first), ("carried", d_last), ("steps", d_h)]
-    data.append(("shared", (saved.weights.p, saved.row)))
+    data.append(("shared", (saved.weights.p, saved.row, shared)))
     end = len(jax.tree.leaves(d_last)), len(saved.weights.p)
     kinds = lambda i: "carried" if i < end[0] else "summed" if i < sum(end) else "steps"
     return f, data, kinds
@@ -177,18 +205,18 @@ def traced(f: Any, data: Kinds, matrices: Tree, hidden: int, whole: Tree) -> Tra
     if any(r.ndim != 2 for r in rights):
         raise Unblockable("each of its heads has a matrix of its own")
     made = program(f, [slices(kind, tree) for kind, tree in data], matrices, hidden, hidden)
-    inputs, given = list[Input](), list[Array]()
+    inputs, passed = list[Input](), list[Array]()
     past = jax.tree.leaves(whole)
     for kind, tree in data:
         for i, leaf in enumerate(jax.tree.leaves(tree)):
             width = leaf.size if kind == "shared" else leaf.shape[-1]
-            inputs.append(Input(kind, width, len(given), i, kind == "before"))
-            given.append(leaf.reshape(-1) if kind == "shared" else leaf)
+            inputs.append(Input(kind, width, len(passed), i, kind == "before"))
+            passed.append(leaf.reshape(-1) if kind == "shared" else leaf)
             if kind == "next":
-                inputs[-1] = inputs[-1]._replace(whole=len(given))
-                given.append(past[i])
-    timed = next(i for i, leaf in enumerate(given) if leaf.ndim == 3)
-    return Traced(made, tuple(inputs), given, rights, timed)
+                inputs[-1] = inputs[-1]._replace(whole=len(passed))
+                passed.append(past[i])
+    timed = next(i for i, leaf in enumerate(passed) if leaf.ndim == 3)
+    return Traced(made, tuple(inputs), passed, rights, timed)
 
 
 def slices(kind: str, tree: Tree) -> Tree:

@@ -67,6 +67,19 @@ def test_a_kernel_equals_the_scan(name):
         agree(gradients(SPECS[name], "native", reverse)(*data, *masks), want, 5e-6)
 
 
+@pytest.mark.parametrize("name", first(["gru", "lstm", "mut1", "gru_before", "greff/fgr"], 2))
+def test_many_features_are_projected_before_the_kernel(name, monkeypatch):
+    monkeypatch.setattr(engines, "NARROW", 0)
+    data = small(name)
+    f = gradients(SPECS[name], "native", True)
+    want = gradients(SPECS[name], "scan", True)(*data, LENGTHS, RESETS)
+    agree(f(*data, LENGTHS, RESETS), want, 5e-6)
+    alone = f.lower(*data, LENGTHS, RESETS).as_text()
+    monkeypatch.undo()
+    inside = gradients(SPECS[name], "native", True).lower(*data, LENGTHS, RESETS).as_text()
+    assert alone.count("dot_general") > inside.count("dot_general")
+
+
 @pytest.mark.parametrize("hidden", first([6, 40, 1, 12], 2))
 def test_any_width(hidden):
     """Vectors as long as divide the units, tiles with a rest of rows and of units."""
