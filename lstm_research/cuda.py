@@ -25,12 +25,12 @@ from jax import lax
 
 from lstm_research import cuda_driver
 from lstm_research.axes import Array, Hiddens, Tree
-from lstm_research.cell import Cell, Weights, driven
+from lstm_research.cell import Cell, Weights, driven, given, project
 from lstm_research.cotangents import earlier, projected, recurrent_gradients
 from lstm_research.cuda_trace import launch
 from lstm_research.kernel_step import refusal
 from lstm_research.masks import Masks
-from lstm_research.precision import backwards
+from lstm_research.precision import backwards, coarse, dot
 from lstm_research.whole_step import (
     Data,
     Saved,
@@ -38,7 +38,9 @@ from lstm_research.whole_step import (
     back_again,
     ended,
     held,
+    inputs,
     looped,
+    sides,
     there,
 )
 
@@ -76,8 +78,11 @@ def run(
     masks: Masks,
 ) -> tuple[Tree, Tree, Tree]:  # fmt: skip
     """Return the carries after every step and, where kept, the pre-activations and the operands."""
-    cell = shape.cell._replace(precision="float32")  # the kernel rounds
-    f, data = there(cell, keep, keep, Data(weights, row, first, carry, zx, masks))
+    cell, (w, x) = (
+        shape.cell._replace(precision="float32"),
+        taken(shape, weights, zx),
+    )  # the kernel rounds
+    f, data = there(cell, keep, keep, Data(weights._replace(w=w), row, first, carry, x, masks))
     kinds = lambda i: "steps"
     heard = len(jax.tree.leaves(weights.r))
     return launch(shape, f, data, weights.r, kinds, keep, shape.cell.precision, spoken=heard)
@@ -88,7 +93,9 @@ def backward(
 ) -> tuple[Weights, None, None, Tree, Tree, None]:
     """Run the backward kernel; then one product a matrix."""
     cell, weights = shape.cell._replace(precision="float32"), saved.weights  # the kernel rounds
-    f, data, kinds = back_again(cell, False, saved, cotangents)
+    w, x = taken(shape, weights, saved.zx)
+    given_to = saved._replace(weights=weights._replace(w=w), zx=x)
+    f, data, kinds = back_again(cell, False, given_to, cotangents)
     turned = tuple(None if r is None else r.T for r in weights.r)
     turn, back = shape._replace(reverse=not shape.reverse), backwards(shape.cell.precision)
     d_start, d_p, dz, _ = launch(turn, f, data, turned, kinds, True, back, saved.carries)
@@ -96,7 +103,21 @@ def backward(
     d_r = gradients(shape, saved, dz, single)
     d_p = {name: g.sum(0).reshape(weights.p[name].shape) for name, g in d_p.items()}
     d_weights = weights._replace(r=d_r, p=d_p)
-    return d_weights, None, None, d_start, projected(cell, saved.zx, single), None
+    if cell.drive is not given:
+        return d_weights, None, None, d_start, projected(cell, saved.zx, single), None
+    assert weights.w is not None
+    d_w = multiplied(inputs(weights, saved.zx), sides(dz), shape.cell.precision)
+    d_b = None if weights.b is None else d_w[-1]
+    d_x = dot(jnp.concatenate(sides(single), -1), weights.w.T, back)
+    return d_weights._replace(w=d_w[: len(weights.w)], b=d_b), None, None, d_start, d_x, None
+
+
+def taken(shape: Shape, weights: Weights, x: Array) -> tuple[Array | None, Array]:
+    """Return W and x as a product takes them, rounded, where a step projects its inputs itself."""
+    if shape.cell.drive is not given or weights.w is None:
+        return weights.w, x
+    precision = shape.cell.precision
+    return coarse(weights.w, precision), coarse(x, precision)
 
 
 recurrence.defvjp(forward, backward)
@@ -111,7 +132,8 @@ def gradients(shape: Shape, saved: Saved, dz: Tree, single: Tree) -> tuple[Array
             made.append(None if heard is None else multiplied(heard, both, cell.precision))
         return tuple(made)
     before = earlier(saved.carries, saved.start, saved.first, held(saved.masks), shape.reverse)
-    parts = [pair[1] for pair in driven(cell, saved.zx)]
+    whole = project(saved.weights, saved.zx, saved.masks, None) if cell.drive is given else saved.zx
+    parts = [pair[1] for pair in driven(cell, whole)]
     z = tuple(pre._replace(driven=x) for pre, x in zip(saved.z, parts, strict=True))
     inside = saved.weights._replace(r=None, row=saved.row)
     return recurrent_gradients(cell, inside, saved.weights.r, z, before, single)

@@ -24,7 +24,8 @@ from jax.interpreters import batching, mlir
 
 from lstm_research import cuda_driver, foreign
 from lstm_research.cuda_kernel import Kernel
-from lstm_research.cuda_plan import Spec, packed
+from lstm_research.cuda_pack import packed
+from lstm_research.cuda_plan import Spec
 
 PASSED: dict[str, Any] = {}  # compiled handlers, which must outlive their calls
 HANDLER = """

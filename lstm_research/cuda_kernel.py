@@ -11,7 +11,7 @@ from typing import Any
 
 from lstm_research.blocked import literal
 from lstm_research.cuda_math import converted, kind, number, written
-from lstm_research.cuda_plan import Spec
+from lstm_research.cuda_plan import Spec, count, like
 from lstm_research.cuda_products import Products
 
 SOON = 4  # steps ahead of which inputs are asked for from the GPU's memory
@@ -50,7 +50,8 @@ class Kernel:
                 return number(value)
         if var in self.spec.stages.inputs:
             block = self.spec.stages.inputs[var]
-            return converted(f"i{block.leaf}_{block.at}[{at}]", kind(var) == "bool", False)
+            value = f"i{block.leaf}_{block.at}[{self.index(block.leaf, at)}]"
+            return converted(value, kind(var) == "bool", False)
         return self.name(var) + ("" if var in here else f"[{at}]")
 
     def lines(self) -> Iterator[str]:
@@ -125,9 +126,13 @@ class Kernel:
             if spec.kept:
                 yield f"x{i} += run * ((size_t)steps * {spec.groups * spec.spread.rows} * {width});"
 
+    def index(self, leaf: int, at: str) -> str:
+        """Return where an input's block holds what belongs to an element."""
+        return {"unit": f"({at}) & 1", "row": f"({at}) >> 1", "each": at}[like(self.spec, leaf)]
+
     def declared(self, prefix: str, leaf: int, at: int) -> str:
         """Return the declaration of the elements of a block."""
-        return f"float {prefix}{leaf}_{at}[{self.each}];"
+        return f"float {prefix}{leaf}_{at}[{count(self.spec, leaf)}];"
 
     def blocks(self, *kinds: str) -> list[tuple[int, int, Any]]:
         """Return (leaf, block, input) of the blocks of inputs of some kinds."""
@@ -152,14 +157,19 @@ class Kernel:
         self, target: str, leaf: int, at: int, pointer: str, step: str | None
     ) -> Iterator[str]:
         """Give the reading of a block's elements; step None: of an array without time."""
-        width, hidden = self.spec.inputs[leaf].width, self.spec.hidden
-        shared = self.spec.inputs[leaf].kind == "shared"
-        yield f"UNROLL for (int j = 0; j < {self.each // 2}; ++j) {{"
-        row = "(size_t)0" if shared else self.row(step)
-        there = "true" if shared else "alive[j]"
+        width, hidden, one = self.spec.inputs[leaf].width, self.spec.hidden, like(self.spec, leaf)
+        pairs = 1 if one == "unit" else self.each // 2
+        yield f"UNROLL for (int j = 0; j < {pairs}; ++j) {{"
+        row = "(size_t)0" if one == "unit" else self.row(step)
+        there = "true" if one == "unit" else "alive[j]"
         if width == 1:
             yield f"const float x = owner && {there} ? {pointer}[{row}] : 0.0f;"
-            yield f"{target}{leaf}_{at}[2 * j] = {target}{leaf}_{at}[2 * j + 1] = x; }}"
+            block = f"{target}{leaf}_{at}"
+            yield (
+                f"{block}[j] = x; }}"
+                if one == "row"
+                else f"{block}[2 * j] = {block}[2 * j + 1] = x; }}"
+            )
             return
         where = f"{pointer} + {row} * {width} + {at * hidden} + unit"
         even = "true" if hidden % 2 == 0 else "false"
@@ -220,7 +230,8 @@ class Kernel:
     def step(self) -> Iterator[str]:
         """Give one step."""
         for leaf, at, _ in self.blocks("steps", "next"):
-            yield f"UNROLL for (int e = 0; e < {self.each}; ++e) i{leaf}_{at}[e] = n{leaf}_{at}[e];"
+            size = count(self.spec, leaf)
+            yield f"UNROLL for (int e = 0; e < {size}; ++e) i{leaf}_{at}[e] = n{leaf}_{at}[e];"
         turn = 0
         for stage in self.spec.stages.stages:
             if stage.sums:

@@ -112,6 +112,20 @@ class Spec(NamedTuple):
         return self.spread.members * self.groups * max(1, self.runs)
 
 
+def like(spec: Spec, leaf: int) -> str:
+    """Return what the elements of an input's block are: one a unit, one a row, or one each."""
+    found = spec.inputs[leaf]
+    if found.kind == "shared":
+        return "unit"
+    return "row" if found.kind == "steps" and found.width == 1 and spec.hidden > 1 else "each"
+
+
+def count(spec: Spec, leaf: int) -> int:
+    """Return how many elements of an input's block a thread holds."""
+    pairs = spec.spread.pairs
+    return {"unit": 2, "row": pairs, "each": 2 * pairs}[like(spec, leaf)]
+
+
 def products(spec: Spec) -> list[list[Product]]:
     """Return the products of each stage that has sums."""
     found: list[list[Product]] = []
@@ -194,10 +208,10 @@ def spreads(hidden: int, rows: int, stages: Stages, blocks: int) -> Iterator[Spr
                     yield now
 
 
-def cost(spread: Spread, rows: int, stages: Stages, blocks: int, runs: int = 1) -> float:
+def cost(spread: Spread, rows: int, stages: Stages, blocks: int) -> float:
     """Return about how many cycles a step takes."""
     sums = sum(len(stage.sums) for stage in stages.stages)
-    groups = -(-rows // spread.rows) * runs
+    groups = -(-rows // spread.rows)
     waves = -(-spread.members * groups // blocks)
     warps = -(-spread.tiles * spread.slices // 4)  # of a quarter of a multiprocessor
     multiply = warps * terms(stages) * spread.chunks * 2 * spread.wide * 7.0
@@ -224,17 +238,3 @@ def spread(hidden: int, rows: int, stages: Stages, blocks: int) -> Spread | None
     """Return the way to spread a layer that should take the least time, None where none fits."""
     found = list(spreads(hidden, rows, stages, blocks))
     return min(found, key=lambda each: cost(each, rows, stages, blocks), default=None)
-
-
-def packed(spec: Spec, blocks: int) -> Spec:
-    """Return a kernel of many runs, spread for them; its arrays stay as they are."""
-    now, stages = spec.spread, spec.stages
-    able = [
-        each
-        for each in (now, *spreads(spec.hidden, spec.rows, stages, blocks))
-        if each.units == now.units
-        and -(-spec.rows // each.rows) * each.rows == spec.groups * now.rows
-        and each.joined != "flags"
-    ]
-    best = min(able, key=lambda each: cost(each, spec.rows, stages, blocks, spec.runs))
-    return spec._replace(spread=best)

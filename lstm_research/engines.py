@@ -21,7 +21,7 @@ from lstm_research.shards import shares
 from lstm_research.states import States
 from lstm_research.unroll import Engine, Unroll, Way, able, over_time, scan
 
-NARROW = 16  # features, at most, that a step of machine code projects itself
+NARROW = {"native": 16, "cuda": 4}  # features, at most, that a step of these projects itself
 
 ENGINES: dict[str, Unroll] = {  # those that a CPU may need
     "scan": scan,
@@ -72,7 +72,7 @@ def unroll(
     dtype = jnp.result_type(x, *jax.tree.leaves(weights._replace(row=None)))
     rows = math.prod(batch) // shares(batch)
     made = chosen(cell, engine, sizes(cell, weights)[1], rows, dtype, keep)
-    narrow = made.name == "native" and x.shape[-1] <= NARROW and cell.drive is project
+    narrow = x.shape[-1] <= NARROW.get(made.name, 0) and cell.drive is project
     if narrow or made.name == "columns":
         cell = cell._replace(drive=given)
     return over_time(made, cell, weights, carry, x, lengths, resets, reverse, key)

@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 
 from lstm_research import native_call
-from lstm_research.axes import Array, Hiddens, Tree
+from lstm_research.axes import Hiddens, Tree
 from lstm_research.cell import Cell, Weights, driven, given, project, sizes
 from lstm_research.cotangents import earlier, preactivations, projected, recurrent_gradients
 from lstm_research.kernel_step import refusal
@@ -44,7 +44,9 @@ from lstm_research.whole_step import (
     ended,
     flattened,
     held,
+    inputs,
     looped,
+    sides,
     there,
 )
 
@@ -129,16 +131,6 @@ def backward(
     d_weights = d_weights._replace(w=d_w[: len(weights.w)], b=d_b)
     d_x = jnp.concatenate(sides(dz), -1) @ weights.w.T
     return d_weights, None, None, d_start, d_x, None
-
-
-def sides(dz: Tree) -> list[Any]:
-    """Return the parts of dz that the input drives, in the order of the columns of W."""
-    return [part for pre in dz for part in (pre.both, pre.driven) if part is not None]
-
-
-def inputs(weights: Weights, x: Array) -> Array:
-    """Return what [W; b] is multiplied with: x, and 1 where there is a bias."""
-    return x if weights.b is None else jnp.concatenate([x, jnp.ones_like(x[..., :1])], -1)
 
 
 recurrence.defvjp(forward, backward)

@@ -14,7 +14,7 @@ Source: Micikevicius et al. 2018 (arXiv:1710.03740), float32 sums; Kalamkar et a
 # JAX leaves types unknown in its own signatures:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
-from functools import partial
+from functools import partial, reduce
 from typing import Literal
 
 import jax
@@ -24,6 +24,7 @@ from jax import lax
 from lstm_research.axes import Array
 
 Precision = Literal["float32", "bfloat16", "float16"]
+FEW = 4  # numbers to add up, at most, for which a loop beats a matrix product: it adds a bias as it goes
 
 
 def backwards(precision: Precision) -> Precision:
@@ -36,6 +37,12 @@ def narrow(a: Array, precision: Precision) -> Array:
     return a if precision == "float32" else a.astype(precision)
 
 
+def coarse(a: Array, precision: Precision) -> Array:
+    """Return an operand rounded, in the type that it has; XLA takes two conversions for none."""
+    bits = {"bfloat16": (8, 7), "float16": (5, 10)}
+    return a if precision == "float32" else lax.reduce_precision(a, *bits[precision])
+
+
 def dot(a: Array, b: Array, precision: Precision = "float32") -> Array:
     """Return a b, `... k` times `k n`; "float32" rounds nothing, and float64 then stays float64."""
     return a @ b if precision == "float32" else rounded(a, b, precision)
@@ -45,8 +52,12 @@ def dot(a: Array, b: Array, precision: Precision = "float32") -> Array:
 def rounded(a: Array, b: Array, precision: Precision) -> Array:
     """Return a b of rounded operands, summed in float32."""
     sums = (((a.ndim - 1,), (0,)), ((), ()))
-    operands = narrow(a, precision), narrow(b, precision)
-    wide = lax.dot_general(*operands, sums, preferred_element_type=jnp.float32)
+    if 0 < len(b) <= FEW:
+        left, right = (coarse(each, precision).astype(jnp.float32) for each in (a, b))
+        wide = reduce(jnp.add, (left[..., k : k + 1] * right[k] for k in range(len(b))))
+    else:
+        operands = narrow(a, precision), narrow(b, precision)
+        wide = lax.dot_general(*operands, sums, preferred_element_type=jnp.float32)
     return wide.astype(jnp.result_type(a, b))
 
 

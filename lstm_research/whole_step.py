@@ -183,6 +183,16 @@ def back_again(
     return f, data, kinds
 
 
+def sides(dz: Tree) -> list[Any]:
+    """Return the parts of dz that the input drives, in the order of the columns of W."""
+    return [part for pre in dz for part in (pre.both, pre.driven) if part is not None]
+
+
+def inputs(weights: Weights, x: Array) -> Array:
+    """Return what [W; b] is multiplied with: x, and 1 where there is a bias."""
+    return x if weights.b is None else jnp.concatenate([x, jnp.ones_like(x[..., :1])], -1)
+
+
 class Traced(NamedTuple):
     """A step as a program of blocks, and the arrays that it is called with."""
 

@@ -10,12 +10,13 @@ import pytest
 from blocks import random_carry
 from contract import problem
 from emulated import COMPILER, register
-from sampled import sampled
+from sampled import first, sampled
 from test_cells import SPECS
 from test_native import CELLS, WITHOUT
 
 from lstm_research import cuda, cuda_driver, cuda_trace, engines, fused
-from lstm_research.cuda_plan import Spread, packed
+from lstm_research.cell import given, project
+from lstm_research.cuda_plan import Spread
 from lstm_research.unroll import Way, over_time
 
 pytestmark = pytest.mark.skipif(
@@ -41,9 +42,13 @@ def emulator():
     register()
 
 
-def run(loop, name, precision="bfloat16", masked=False, reverse=False, hidden=H, steps=T, batch=B):
-    """Return (carry, h) and the gradients of weights, carry and x."""
+def run(
+    loop, name, precision="bfloat16", masked=False, reverse=False, hidden=H, steps=T, batch=B, inside=True
+):  # fmt: skip
+    """Return (carry, h) and the gradients of weights, carry and x; inside: a kernel projects x."""
     cell = SPECS[name].build()._replace(precision=precision)
+    if inside and loop is cuda.loop and cell.drive is project:
+        cell = cell._replace(drive=given)
     weights, carry, x, seen = problem(SPECS[name], steps, batch, D, hidden, dtype=np.float32)
     weights = jax.tree.map(lambda w: w * np.float32(0.5), weights._replace(row=None))
     row = SPECS[name].build().init(jax.random.key(0), D, hidden).row
@@ -79,6 +84,11 @@ def hold(*arguments, **more):
 @pytest.mark.parametrize("name", sampled(MATRICES))
 def test_every_cell_that_has_a_kernel_equals_its_loop(name):
     hold(name)
+
+
+@pytest.mark.parametrize("name", first(["gru", "lstm", "mut1"], 1))
+def test_many_features_are_projected_before_the_kernel(name):
+    hold(name, inside=False, masked=True)
 
 
 @pytest.mark.slow
@@ -195,14 +205,6 @@ def described(hidden, batch=64):
         jax.clear_caches()
         jax.eval_shape(jax.grad(loss), weights, x)
     return calls
-
-
-def test_many_runs_are_spread_for_all_of_them():
-    spec = described(128)[-1].spec
-    many = packed(spec._replace(runs=64, each=(True,) * spec.arguments), 132)
-    assert many.spread.units == spec.spread.units
-    assert many.groups * many.spread.rows == spec.groups * spec.spread.rows
-    assert many.blocks <= 64 * spec.blocks and many.spread.wide > 1
 
 
 def test_a_state_of_any_batch_axes_is_served():

@@ -69,7 +69,7 @@ def test_a_kernel_equals_the_scan(name):
 
 @pytest.mark.parametrize("name", first(["gru", "lstm", "mut1", "gru_before", "greff/fgr"], 2))
 def test_many_features_are_projected_before_the_kernel(name, monkeypatch):
-    monkeypatch.setattr(engines, "NARROW", 0)
+    monkeypatch.setattr(engines, "NARROW", {})
     data = small(name)
     f = gradients(SPECS[name], "native", True)
     want = gradients(SPECS[name], "scan", True)(*data, LENGTHS, RESETS)

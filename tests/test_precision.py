@@ -44,6 +44,16 @@ def test_cotangents_are_products_of_operands_rounded_by_hand(precision):
     agree(d_b, np.einsum("ijk,ijn->kn", a, turn).astype("f4"))
 
 
+@NARROW
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_product_of_few_numbers_rounds_as_one_of_many(precision, compiled):
+    a, b = A[..., :3], B[:3]
+    f = lambda a, b: dot(a, b, precision)
+    found = (jax.jit(f) if compiled else f)(a, b)
+    agree(found, (by_hand(a, precision) @ by_hand(b, precision)).astype("f4"))
+    assert np.abs(found - a @ b).max() > 1e-4
+
+
 def test_float16_keeps_cotangents_that_float16_cannot_hold():
     d_a = jax.vjp(lambda a: dot(a, B, "float16"), A)[1](np.full((3, 5, 4), 1e-9, "f4"))[0]
     assert np.abs(d_a).min() > 1e-12

@@ -63,9 +63,9 @@ def train(job: dict[str, Any]) -> Call:
         return lax.fori_loop(0, count, one, (params, jnp.float32(0)))[1]
 
     runs = job.get("runs")
-    if runs:  # a pack: the same program for many sets of weights
-        params = jax.tree.map(lambda p: jnp.stack([p] * runs), params)
-        steps = jax.vmap(steps, (0, None, None))
+    if runs:  # a pack: the same program for many sets of weights, each with its own inputs
+        params, x = jax.tree.map(lambda leaf: jnp.stack([leaf] * runs), (params, x))
+        steps = jax.vmap(steps, (0, 0, None))
     return called(steps, params, x, several)
 
 

@@ -1,0 +1,65 @@
+"""How many runs are spread over a GPU: as many blocks beside each other as a multiprocessor holds.
+
+One run alone waits for its own operands most of the time; what counts for a pack is how much work there
+is, and how many registers a thread wants: those that it does not get lie in memory, and a kernel that
+spills a third of them takes several times as long.
+"""
+
+from lstm_research.blocked import literal
+from lstm_research.cuda_plan import TILE, Spec, count, held, spreads, terms
+
+MOST, GIVEN = 255, 400  # registers of a thread, and those that it may ask for before it spills many
+AHEAD = ("steps", "next")  # inputs of which a thread holds those of the next step too
+FILE, WHOLE = 2**16, 227 * 2**10  # registers and bytes of shared memory of a multiprocessor
+
+
+def packed(spec: Spec, blocks: int) -> Spec:
+    """Return a kernel of many runs, spread for them; its arrays stay as they are."""
+    now, stages = spec.spread, spec.stages
+    able = [
+        each
+        for each in (now, *spreads(spec.hidden, spec.rows, stages, blocks))
+        if each.units == now.units
+        and -(-spec.rows // each.rows) * each.rows == spec.groups * now.rows
+        and each.joined != "flags"
+    ]
+    kinds = [spec._replace(spread=each) for each in able]
+    return min(kinds, key=lambda each: crowded(each, blocks))
+
+
+def crowded(spec: Spec, blocks: int) -> float:
+    """Return about how many cycles a step of all runs takes; its numbers are those of 16 times of an H100."""
+    spread, stages, wanted = spec.spread, spec.stages, registers(spec)
+    own = -(-min(MOST, wanted) // 8) * 8  # of a thread; they are given by eights
+    beside = max(1, min(FILE // (own * spread.threads), WHOLE // (spec.shared + 1024), 32))
+    elements = spread.tiles * TILE * spread.rows
+    equations = sum(each.primitive.name != "dot_general" for each in stages.program.equations)
+    heard = sum(len({v for e in s.sums for v, _ in e.terms}) for s in stages.stages)
+    warps = -(-beside * spread.tiles * spread.slices // 4)  # of a quarter of a multiprocessor
+    work = 13.6 * warps * terms(stages) * spread.chunks * 2 * spread.wide
+    work += beside * 2.65 * elements * equations / 128
+    work += beside * 3.2 * spread.tiles * heard * spread.units * spread.rows * 2 / 128
+    if spread.slices > 1:  # whose sums are added up
+        sums = sum(len(stage.sums) for stage in stages.stages)
+        work += beside * (100 + 24 * spread.tiles * spread.slices * sums * spread.wide)
+    work += beside * max(0, wanted - GIVEN) * spread.threads  # what is spilled is written and read
+    idle = 300.0 if spread.members == 1 else 540.0 + 257 * spread.members
+    step = max(work, work / beside + idle) * (0.97 + 0.03 * spread.wide)
+    return -(-spec.blocks // (blocks * beside)) * step
+
+
+def registers(spec: Spec) -> int:
+    """Return about how many registers a thread asks for: R, what it hears, and the values of its pairs.
+
+    By what NVIDIA's compiler gave 30 spreads of two cells: up to GIVEN it makes do with MOST, nearly.
+    """
+    spread, stages = spec.spread, spec.stages
+    used = {v for eq in stages.program.equations for v in eq.invars if not literal(v)}
+    used |= {v for v in stages.program.outputs if not literal(v)}
+    leaves = [block.leaf for v, block in stages.inputs.items() if v in used]
+    counts = zip(spec.outputs, stages.program.counts, strict=True)
+    made = sum(n for output, n in counts if output.kind != "operand")
+    made += max(len(stage.sums) for stage in stages.stages)
+    read = sum(count(spec, leaf) for leaf in leaves)
+    read += sum(count(spec, leaf) for leaf in leaves if spec.inputs[leaf].kind in AHEAD)
+    return held(spread, terms(stages))[0] + 62 + read + 2 * spread.pairs * made
