@@ -25,7 +25,7 @@ ORDER = (
     "disk", "kept_code", "foreign", "forms", "native_math", "native_stages", "native_plan",
     "whole_step", "native_tile",
     "native_product",
-    "native_kernel", "native_call", "native_launch", "native", "cuda_math", "cuda_plan",
+    "native_kernel", "native_call", "native_launch", "native", "cuda_math", "cuda_plan", "cuda_pack",
     "cuda_products", "cuda_kernel", "cuda_driver", "cuda_call", "cuda_trace", "cuda", "columns",
     "fused_columns", "fused", "engines", "stream", "catalogue", "nnx_cell", "nnx_layer", "network", "interop",
     "interop.forward", "interop.onnx_graph", "interop.onnx_shapes", "interop.onnx_primitives",
