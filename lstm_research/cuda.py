@@ -28,10 +28,11 @@ from lstm_research.axes import Array, Hiddens, Tree
 from lstm_research.cell import Cell, Weights, driven, given, project
 from lstm_research.cotangents import earlier, projected, recurrent_gradients
 from lstm_research.cuda_trace import launch
-from lstm_research.kernel_step import refusal
+from lstm_research.kernel_step import FEATURES, refusal
 from lstm_research.masks import Masks
 from lstm_research.precision import backwards, coarse, dot
 from lstm_research.whole_step import (
+    MOST,
     Data,
     Saved,
     Shape,
@@ -40,6 +41,7 @@ from lstm_research.whole_step import (
     held,
     inputs,
     looped,
+    narrow,
     sides,
     there,
 )
@@ -153,16 +155,17 @@ def multiplied(heard: Array, parts: list[Array], precision: Any) -> Array:
 
 
 @cache
-def unserved(cell: Cell, hidden: int, rows: int = 1) -> str | None:
+def unserved(cell: Cell, hidden: int, rows: int = 1, features: int = FEATURES) -> str | None:
     """Return why a cell of this width has no kernel for so many sequences, None where it has."""
     if cell.linear is not None:
         return "it is linear in its state, which engine='parallel' runs at once"
     if cell.precision == "float32":
         return "its operands are float32, and a kernel takes bfloat16 or float16"
-    return refusal(loop, cell, hidden, jnp.float32, rows)
+    fed = narrow(cell, features, MOST["cuda"])
+    return refusal(loop, fed, hidden, jnp.float32, rows, features)
 
 
-def suits(cell: Cell, hidden: int, dtype: Any, rows: int = 1) -> bool:
+def suits(cell: Cell, hidden: int, dtype: Any, rows: int = 1, features: int = FEATURES) -> bool:
     """Say whether `auto` takes the kernels: on a GPU whose compiler is at hand."""
     able = dtype == jnp.float32 and not cell.noisy and cuda_driver.device() is not None
-    return able and unserved(cell, hidden, max(1, rows)) is None
+    return able and unserved(cell, hidden, max(1, rows), features) is None

@@ -14,14 +14,14 @@ import jax.numpy as jnp
 
 from lstm_research import fused, fused_columns, newton, parallel
 from lstm_research.axes import Hiddens, Lengths, Resets, Seed, Steps, Tree
-from lstm_research.cell import Cell, Weights, given, project, sizes
+from lstm_research.cell import Cell, Weights, given, sizes
 from lstm_research.keep import KEEPS, Keep, order, refusal
+from lstm_research.kernel_step import FEATURES
 from lstm_research.precision import Precision
 from lstm_research.shards import shares
 from lstm_research.states import States
 from lstm_research.unroll import Engine, Unroll, Way, able, over_time, scan
-
-NARROW = {"native": 16, "cuda": 4}  # features, at most, that a step of these projects itself
+from lstm_research.whole_step import MOST, narrow
 
 ENGINES: dict[str, Unroll] = {  # those that a CPU may need
     "scan": scan,
@@ -71,25 +71,28 @@ def unroll(
     batch = x.shape[1:-1]
     dtype = jnp.result_type(x, *jax.tree.leaves(weights._replace(row=None)))
     rows = math.prod(batch) // shares(batch)
-    made = chosen(cell, engine, sizes(cell, weights)[1], rows, dtype, keep)
-    narrow = x.shape[-1] <= NARROW.get(made.name, 0) and cell.drive is project
-    if narrow or made.name == "columns":
+    features, hidden = sizes(cell, weights)
+    made = chosen(cell, engine, hidden, rows, dtype, keep, features)
+    if made.name == "columns":
         cell = cell._replace(drive=given)
+    elif made.name in ("native", "cuda"):
+        cell = narrow(cell, features, MOST[made.name])
     return over_time(made, cell, weights, carry, x, lengths, resets, reverse, key)
 
 
 def chosen(
     cell: Cell, engine: Engine, hidden: int, batch: int = 0, dtype: Any = jnp.float32,
-    keep: Keep = "auto",
+    keep: Keep = "auto", features: int = FEATURES,
 ) -> Way:  # fmt: skip
     """Return the engine that serves a cell; raise ValueError where the one asked for cannot.
 
-    batch: sequences on one device.
+    batch: sequences on one device. features: whether a kernel is there is the same for any number of
+    them; that of the call saves tracing it twice.
     """
     if engine not in (known := get_args(Engine)):
         raise ValueError(f"engine={engine!r} is not one of {', '.join(sorted(known))}")
-    name = best(cell, hidden, batch, dtype, keep) if engine == "auto" else engine
-    if engine != "auto" and (reason := unserved(cell, engine, hidden, batch)):
+    name = best(cell, hidden, batch, dtype, keep, features) if engine == "auto" else engine
+    if engine != "auto" and (reason := unserved(cell, engine, hidden, batch, features)):
         raise ValueError(f"engine={engine!r} {reason}")
     keepable(cell, keep, name)
     keeps = able(order(name, jax.default_backend()), cell)
@@ -103,7 +106,9 @@ def keepable(cell: Cell, keep: Keep, engine: Engine | None = None) -> None:
         raise ValueError(reason)
 
 
-def unserved(cell: Cell, engine: Engine, hidden: int, batch: int = 0) -> str | None:
+def unserved(
+    cell: Cell, engine: Engine, hidden: int, batch: int = 0, features: int = FEATURES
+) -> str | None:
     """Return why an engine cannot run a cell here, None where it can."""
     if engine == "parallel" and cell.linear is None:
         return "needs a recurrence that is linear in its state; this one is not"
@@ -116,29 +121,31 @@ def unserved(cell: Cell, engine: Engine, hidden: int, batch: int = 0) -> str | N
     if engine == "cuda":
         if (found := gpu_code()) is None:
             return "needs llvmlite, nvidia-cuda-nvrtc (pip install) and a GPU like an H100 or newer"
-        reason = found.unserved(cell, hidden, max(1, batch))
+        reason = found.unserved(cell, hidden, max(1, batch), features)
         return f"has no kernel for this cell: {reason}" if reason else None
     if engine != "native":
         return None
     if (found := machine_code()) is None:
         return "needs llvmlite (pip install llvmlite) and a CPU"
-    reason = found.unserved(cell, hidden)
+    reason = found.unserved(cell, hidden, features)
     return f"has no kernel for this cell: {reason}" if reason else None
 
 
-def best(cell: Cell, hidden: int, batch: int, dtype: Any, keep: Keep = "auto") -> Engine:
+def best(
+    cell: Cell, hidden: int, batch: int, dtype: Any, keep: Keep = "auto", features: int = FEATURES
+) -> Engine:
     """Return the engine that `auto` takes: the fastest that keeps what is asked."""
     if cell.linear is not None:
         return "parallel"
     if jax.default_backend() != "cpu":
         known = isinstance(batch, int) and keep in ("auto", *KEEPS["cuda"])
         found = gpu_code() if known else None
-        if found is not None and found.suits(cell, hidden, dtype, batch):
+        if found is not None and found.suits(cell, hidden, dtype, batch, features):
             return "cuda"
         fits = keep in ("auto", *KEEPS["pallas"]) and kernels().suits(cell, hidden)
         return "pallas" if fits else "fused"
     found = machine_code() if isinstance(batch, int) else None  # a symbol is for other machines
-    if found is not None and found.suits(cell, hidden, dtype):
+    if found is not None and found.suits(cell, hidden, dtype, features):
         return "native"
     fits = keep in ("auto", *KEEPS["columns"]) and fused_columns.suits(cell, hidden, batch)
     return "columns" if fits else "fused"

@@ -71,8 +71,16 @@ def backward_program(
     return program(f, arguments, turned, hidden, power(hidden))
 
 
+FEATURES = 2  # of a trial
+
+
 def trial(
-    loop: Unroll, cell: Cell, hidden: int, dtype: Any = None, rows: int = 1
+    loop: Unroll,
+    cell: Cell,
+    hidden: int,
+    dtype: Any = None,
+    rows: int = 1,
+    features: int = FEATURES,
 ) -> tuple[Any, ...]:
     """Return a call, and the shapes of its arguments, that goes forward and back through a step.
 
@@ -80,9 +88,9 @@ def trial(
     """
     weights, carry, x = jax.eval_shape(
         lambda key: (
-            cell.init(key, 2, hidden),
+            cell.init(key, features, hidden),
             cell.start((rows,), hidden),
-            jnp.zeros((1, rows, 2)),
+            jnp.zeros((1, rows, features)),
         ),
         jax.eval_shape(jax.random.key, 0),  # no equation where a caller is being traced
     )
@@ -99,14 +107,21 @@ def trial(
     return jax.grad(run, (0, 1, 2)), weights._replace(row=None), carry, x, weights.row
 
 
-def refusal(loop: Unroll, cell: Cell, hidden: int, dtype: Any = None, rows: int = 1) -> str | None:
+def refusal(
+    loop: Unroll,
+    cell: Cell,
+    hidden: int,
+    dtype: Any = None,
+    rows: int = 1,
+    features: int = FEATURES,
+) -> str | None:
     """Return why a loop of kernels cannot run a cell, None where it can; arguments as `trial`.
 
     A cell of a width that it cannot have is refused in its own words. After that nothing but Unblockable
     is a refusal: any other error is a fault of ours, and shows itself.
     """
     try:
-        run, *shapes = trial(loop, cell, hidden, dtype, rows)
+        run, *shapes = trial(loop, cell, hidden, dtype, rows, features)
     except ValueError as error:
         return str(error)
     try:

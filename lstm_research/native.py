@@ -32,11 +32,12 @@ from lstm_research import native_call
 from lstm_research.axes import Hiddens, Tree
 from lstm_research.cell import Cell, Weights, driven, given, project, sizes
 from lstm_research.cotangents import earlier, preactivations, projected, recurrent_gradients
-from lstm_research.kernel_step import refusal
+from lstm_research.kernel_step import FEATURES, refusal
 from lstm_research.masks import Masks
 from lstm_research.native_launch import launch
 from lstm_research.padding import reshaped
 from lstm_research.whole_step import (
+    MOST,
     Data,
     Saved,
     Shape,
@@ -46,6 +47,7 @@ from lstm_research.whole_step import (
     held,
     inputs,
     looped,
+    narrow,
     sides,
     there,
 )
@@ -166,17 +168,18 @@ def back(
 
 
 @cache
-def unserved(cell: Cell, hidden: int) -> str | None:
+def unserved(cell: Cell, hidden: int, features: int = FEATURES) -> str | None:
     """Return why a cell of this width has no kernel, None where it has."""
     if cell.linear is not None:
         return "it is linear in its state, which engine='parallel' runs at once"
     if cell.precision != "float32":
         return f"its operands are {cell.precision}, and a kernel rounds nothing"
-    return refusal(loop, cell, hidden, jnp.float32)
+    fed = narrow(cell, features, MOST["native"])
+    return refusal(loop, fed, hidden, jnp.float32, features=features)
 
 
-def suits(cell: Cell, hidden: int, dtype: Any) -> bool:
+def suits(cell: Cell, hidden: int, dtype: Any, features: int = FEATURES) -> bool:
     """Say whether `auto` takes the kernels on a CPU: where a vector of units is at least half full."""
     able = dtype == jnp.float32 and not cell.noisy and jax.default_backend() == "cpu"
     full = 2 * math.gcd(hidden, native_call.processor().lanes) >= native_call.processor().lanes
-    return able and full and unserved(cell, hidden) is None
+    return able and full and unserved(cell, hidden, features) is None

@@ -9,8 +9,7 @@ kept in the folder `kernels` of JAX's compiled programs, where there is one (`st
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import contextlib
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -38,6 +37,7 @@ from lstm_research.foreign import (
     version,
 )
 from lstm_research.native_kernel import Kernel
+from lstm_research.native_mark import mark
 from lstm_research.native_plan import Layout, Spec, shared
 from lstm_research.native_tile import POINTER, WORD, word
 
@@ -166,36 +166,45 @@ batching.primitive_batchers[kernel_call] = one_by_one
 
 
 def registered(call: Call) -> str:
-    """Compile a kernel unless its like is there; return the name by which XLA calls it."""
-    kernel = Kernel(call.spec, call.layout)
-    handler(kernel, call.steps)
-    text = str(kernel.module)
-    mark = hashlib.sha256(
-        f"{llvm.llvm_version_info} {processor().told} {text}".encode()
-    ).hexdigest()
-    name = f"lstm_research_{mark[:16]}"
-    if mark not in PASSED:
-        PASSED[mark] = compiled(text, mark)
-        foreign.register(name, PASSED[mark].get_function_address("handle"), "cpu")
+    """Write and compile a kernel unless its like is there; return the name by which XLA calls it."""
+    here = str(llvm.llvm_version_info), processor().name, processor().told, version()
+    known = mark(call.spec, call.steps, *here)
+    name = f"lstm_research_{known[:16]}"
+    if known not in PASSED:
+        PASSED[known] = compiled(partial(text, call), known)
+        foreign.register(name, PASSED[known].get_function_address("handle"), "cpu")
     return name
 
 
-def compiled(text: str, mark: str) -> Any:
-    """Return the engine that holds a module's functions; its machine code is kept under a mark."""
+def text(call: Call) -> str:
+    """Return the module of a kernel and its handler."""
+    kernel = Kernel(call.spec, call.layout)
+    handler(kernel, call.steps)
+    return str(kernel.module)
+
+
+def compiled(text: Callable[[], str], mark: str) -> Any:
+    """Return the engine that holds the functions of a module, which is written if need be.
+
+    Its machine code is kept under a mark.
+    """
     here = processor()
-    target = llvm.Target.from_default_triple()
-    machine = target.create_target_machine(
+    machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=here.name, features=here.told, opt=3, reloc="pic", codemodel="jitdefault"
     )
-    module = llvm.parse_assembly(text)
     place = kept_code.place(f"{mark}.o")
-    if (code := kept_code.held(place)) is None:
-        module.verify()
-        options = llvm.create_pipeline_tuning_options(speed_level=2)
-        options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
-        builder = llvm.create_pass_builder(machine, options)
-        builder.getModulePassManager().run(module, builder)
+    if (code := kept_code.held(place)) is not None:
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+        return engine
+    module = llvm.parse_assembly(text())
+    module.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
     engine = llvm.create_mcjit_compiler(module, machine)
-    engine.set_object_cache(lambda _, made: kept_code.keep(place, made), lambda _: code)
+    engine.set_object_cache(lambda _, made: kept_code.keep(place, made), lambda _: None)
     engine.finalize_object()
     return engine

@@ -25,7 +25,7 @@ import jax
 
 from lstm_research import engines
 from lstm_research.config import RunSpec
-from lstm_research.gated import Switches
+from lstm_research.gated import GateSpec, Switches
 from lstm_research.pack import Pack
 from lstm_research.signature import Signature, program, signature, united, unites
 from lstm_research.superset import Superset
@@ -47,6 +47,7 @@ class Pace(NamedTuple):
     switches: float  # a step of a superset by one of a row with the same products
 
 
+PACES: dict[Any, Pace] = {}  # of cells and widths that were asked for
 KERNEL, LOOP = Pace(0.0, 0.0, 2.6e-9, 6.8e10, 1.05), Pace(2e-5, 7.5e-10, 1.1e-9, 6e10, 1.5)
 
 
@@ -139,10 +140,15 @@ def step_seconds(static: Signature) -> float:
 
 def pace_of(static: Signature, batch: int) -> Pace:
     """Return the pace of the engine that a program will have."""
-    network = static.network
-    cell = static.cell.build()._replace(precision=network.precision)
-    way = engines.chosen(cell, network.engine, network.hidden, batch, keep=network.keep)
-    return KERNEL if way.name == "native" else LOOP
+    network, kind = static.network, static.cell
+    if isinstance(kind, (GateSpec, Superset)):
+        kind = GateSpec  # one row has a kernel where another has, and to find out takes a trace
+    key = kind, network.precision, network.engine, network.hidden, batch, network.keep
+    if key not in PACES:
+        cell = static.cell.build()._replace(precision=network.precision)
+        way = engines.chosen(cell, network.engine, network.hidden, batch, keep=network.keep)
+        PACES[key] = KERNEL if way.name == "native" else LOOP
+    return PACES[key]
 
 
 def packed(group: Group) -> Pack:

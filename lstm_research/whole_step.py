@@ -5,7 +5,7 @@
 
 import math
 from collections.abc import Callable
-from functools import partial, reduce
+from functools import lru_cache, partial, reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -23,6 +23,7 @@ from lstm_research.native_stages import ROWS, Stages, staged
 from lstm_research.padding import reshaped
 from lstm_research.unroll import scan
 
+MOST = {"native": 16, "cuda": 4}  # features, at most, that a step of an engine projects itself
 Kinds = list[tuple[str, Tree]]  # (kind, tree) of each argument of a step, as `Input` has it
 
 
@@ -99,6 +100,12 @@ def looped(
     return reshaped(batch, 1, 0, last), reshaped(batch, 1, 1, h)
 
 
+def narrow(cell: Cell, features: int, most: int) -> Cell:
+    """Return the cell whose steps are given their inputs as they are, where those are few."""
+    few = features <= most and cell.drive is project
+    return cell._replace(drive=given) if few else cell
+
+
 def fed(cell: Cell, weights: Weights, zx: Tree) -> tuple[Tree, Tree]:
     """Return what drives a step and what all steps share: zx, or inputs one by one and rows of W."""
     if cell.drive is not given:
@@ -117,23 +124,33 @@ def zx_from(cell: Cell, now: Tree, shared: Tree) -> Tree:
     return zx if b is None else zx + b
 
 
-def there(cell: Cell, keep: bool, hear: bool, data: Data) -> tuple[Callable[..., Tree], Kinds]:
-    """Return a step, (carry, pre-activations where kept, what products read where asked), and its arrays."""
+class There(NamedTuple):
+    """A step of a cell: (carry, pre-activations where kept, what products read where asked)."""
 
-    def f(zx: Tree, masks: Masks, carry: Tree, first: Tree, vectors: Tree, matrices: Tree) -> Tree:
+    cell: Cell
+    keep: bool
+    hear: bool
+
+    def __call__(
+        self, zx: Tree, masks: Masks, carry: Tree, first: Tree, vectors: Tree, matrices: Tree
+    ) -> Tree:
+        """Take the step."""
         (valid, fresh), (p, row, shared) = held(masks), vectors
         before = carry if fresh is None else choose(fresh, first, carry)
         inside = Weights(None, None, matrices, p, row)
-        after, z = step(cell, inside, zx_from(cell, zx, shared), before)
+        after, z = step(self.cell, inside, zx_from(self.cell, zx, shared), before)
         after = after if valid is None else choose(valid, after, before)
-        kept = tuple(pre._replace(driven=None) for pre in z) if keep else ()
+        kept = tuple(pre._replace(driven=None) for pre in z) if self.keep else ()
         inside = inside._replace(r=None)  # pyright: ignore[reportArgumentType]
-        return after, kept, read(cell, inside, matrices, z, before) if hear else ()
+        return after, kept, read(self.cell, inside, matrices, z, before) if self.hear else ()
 
+
+def there(cell: Cell, keep: bool, hear: bool, data: Data) -> tuple[There, Kinds]:
+    """Return a step and its arrays."""
     now, shared = fed(cell, data.weights, data.zx)
     kinds: Kinds = [("steps", now), ("steps", data.masks)]
     kinds += [("before", data.carry), ("rows", data.first)]
-    return f, [*kinds, ("shared", (data.weights.p, data.row, shared))]
+    return There(cell, keep, hear), [*kinds, ("shared", (data.weights.p, data.row, shared))]
 
 
 def read(cell: Cell, inside: Weights, matrices: Tree, z: Tree, before: Tree) -> Tree:
@@ -149,19 +166,20 @@ def alone(cell: Cell, zx: Tree) -> list[Array | None]:
     return [pair[1] for pair in driven(cell, zx)]
 
 
-def back_again(
-    cell: Cell, hear: bool, saved: Saved, cotangents: tuple[Tree, Hiddens]
-) -> tuple[Callable[..., Tree], Kinds, Callable[[int], str]]:
-    """Return the way back through a step, its arrays, and the kind of each of its outputs.
-
-    It gives the cotangents of the carry, of the vectors and of the pre-activations, and what products read
-    where that is asked for.
+class Back(NamedTuple):
+    """The way back through a step: the cotangents of the carry, of the vectors and of the
+    pre-activations, and what products read where that is asked for.
     """
 
-    def f(
-        z: Tree, now: Tree, masks: Masks, carry: Tree, first: Tree, d_carry: Tree, d_h: Array,
+    cell: Cell
+    hear: bool
+
+    def __call__(
+        self, z: Tree, now: Tree, masks: Masks, carry: Tree, first: Tree, d_carry: Tree, d_h: Array,
         vectors: Tree, turned: Tree,
     ) -> Tree:  # fmt: skip
+        """Go it."""
+        cell = self.cell
         marks, (p, row, shared) = held(masks), vectors
         lone = now if cell.drive is not given else alone(cell, zx_from(cell, now, shared))
         before = carry if marks.fresh is None else choose(marks.fresh, first, carry)
@@ -169,9 +187,14 @@ def back_again(
         spread = {name: jnp.broadcast_to(v, (ROWS, *v.shape)) for name, v in p.items()}
         inside = Weights(None, None, None, spread, row)  # pyright: ignore[reportArgumentType]
         back = partial(back_step, cell, inside, list(turned), z, before)
-        heard = read(cell, inside, turned, z, before) if hear else ()
+        heard = read(cell, inside, turned, z, before) if self.hear else ()
         return *masked_back(back, marks, d_carry, d_h), heard
 
+
+def back_again(
+    cell: Cell, hear: bool, saved: Saved, cotangents: tuple[Tree, Hiddens]
+) -> tuple[Back, Kinds, Callable[[int], str]]:
+    """Return the way back through a step, its arrays, and the kind of each of its outputs."""
     d_last, d_h = cotangents
     now, shared = fed(cell, saved.weights, saved.zx)
     now = now if cell.drive is given else alone(cell, now)
@@ -180,7 +203,7 @@ def back_again(
     data.append(("shared", (saved.weights.p, saved.row, shared)))
     end = len(jax.tree.leaves(d_last)), len(saved.weights.p)
     kinds = lambda i: "carried" if i < end[0] else "summed" if i < sum(end) else "steps"
-    return f, data, kinds
+    return Back(cell, hear), data, kinds
 
 
 def sides(dz: Tree) -> list[Any]:
@@ -214,7 +237,10 @@ def traced(f: Any, data: Kinds, matrices: Tree, hidden: int, whole: Tree) -> Tra
         raise Unblockable(f"it holds {', '.join(sorted(wrong))}, and a kernel float32 alone")
     if any(r.ndim != 2 for r in rights):
         raise Unblockable("each of its heads has a matrix of its own")
-    made = program(f, [slices(kind, tree) for kind, tree in data], matrices, hidden, hidden)
+    shapes = [slices(kind, tree) for kind, tree in data], jax.tree.map(shaped, matrices)
+    flat, tree = jax.tree.flatten(shapes)
+    double = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
+    made = known(f, tree, tuple(flat), hidden, double)
     inputs, passed = list[Input](), list[Array]()
     past = jax.tree.leaves(whole)
     for kind, tree in data:
@@ -229,10 +255,22 @@ def traced(f: Any, data: Kinds, matrices: Tree, hidden: int, whole: Tree) -> Tra
     return Traced(made, tuple(inputs), passed, rights, timed)
 
 
+@lru_cache(maxsize=128)
+def known(f: Any, tree: Any, flat: tuple[Any, ...], hidden: int, double: bool) -> Program:
+    """Return a step as a program of blocks, traced once: neither batch nor time are in it."""
+    arguments, matrices = jax.tree.unflatten(tree, flat)
+    return program(f, arguments, matrices, hidden, hidden)
+
+
+def shaped(leaf: Any) -> jax.ShapeDtypeStruct:
+    """Return the shape of an array."""
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+
+
 def slices(kind: str, tree: Tree) -> Tree:
     """Return the shapes of arrays in one step of a kernel."""
     if kind == "shared":
-        return tree
+        return jax.tree.map(shaped, tree)
     one = lambda leaf: jax.ShapeDtypeStruct((ROWS, leaf.shape[-1]), leaf.dtype)
     return jax.tree.map(one, tree)
 

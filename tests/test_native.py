@@ -14,7 +14,7 @@ from contract import problem
 from sampled import first, sampled
 from test_cells import SPECS
 
-from lstm_research import engines, fused, native, native_call, shards
+from lstm_research import engines, fused, native, native_call, shards, whole_step
 from lstm_research.engines import unroll
 from lstm_research.gated import GateSpec
 from lstm_research.superset import swept
@@ -69,7 +69,7 @@ def test_a_kernel_equals_the_scan(name):
 
 @pytest.mark.parametrize("name", first(["gru", "lstm", "mut1", "gru_before", "greff/fgr"], 2))
 def test_many_features_are_projected_before_the_kernel(name, monkeypatch):
-    monkeypatch.setattr(engines, "NARROW", {})
+    monkeypatch.setitem(whole_step.MOST, "native", 0)
     data = small(name)
     f = gradients(SPECS[name], "native", True)
     want = gradients(SPECS[name], "scan", True)(*data, LENGTHS, RESETS)

@@ -19,21 +19,21 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_machine_code_is_kept_and_read_again(folder, monkeypatch):
-    assert native_call.compiled(TEXT, "mark").get_function_address("one")
+    assert native_call.compiled(lambda: TEXT, "mark").get_function_address("one")
     (file,) = folder.iterdir()
     assert kept_code.held(file)
     monkeypatch.setattr(native_call.llvm, "create_pass_builder", None)  # nothing is compiled again
-    assert native_call.compiled(TEXT, "mark").get_function_address("one")
+    assert native_call.compiled(lambda: TEXT, "mark").get_function_address("one")
 
 
 def test_a_changed_byte_is_not_run(folder):
-    native_call.compiled(TEXT, "mark")
+    native_call.compiled(lambda: TEXT, "mark")
     (file,) = folder.iterdir()
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(bytes(data))
     assert kept_code.held(file) is None
-    assert native_call.compiled(TEXT, "mark").get_function_address("one")
+    assert native_call.compiled(lambda: TEXT, "mark").get_function_address("one")
     assert kept_code.held(file)
 
 

@@ -50,7 +50,7 @@ def function(write, operands: int):
 
     repeat(build, made.args[-1], body, LANES)
     build.ret_void()
-    engine = compiled(str(module), "")
+    engine = compiled(lambda: str(module), "")
     call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * (operands + 1), ctypes.c_int64)(
         engine.get_function_address("f")
     )
