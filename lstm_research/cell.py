@@ -79,7 +79,7 @@ def project(
     insert a transposed copy of the largest array there is.
     """
     assert weights.w is not None
-    flat = dot(x.reshape(-1, x.shape[-1]), weights.w, precision)
+    flat = dot(x.reshape(-1, x.shape[-1]), weights.w, precision, few=True)
     flat = flat if weights.b is None else flat + weights.b
     return flat.reshape(*x.shape[:-1], weights.w.shape[-1])
 

@@ -43,16 +43,21 @@ def coarse(a: Array, precision: Precision) -> Array:
     return a if precision == "float32" else lax.reduce_precision(a, *bits[precision])
 
 
-def dot(a: Array, b: Array, precision: Precision = "float32") -> Array:
-    """Return a b, `... k` times `k n`; "float32" rounds nothing, and float64 then stays float64."""
-    return a @ b if precision == "float32" else rounded(a, b, precision)
+def dot(a: Array, b: Array, precision: Precision = "float32", few: bool = False) -> Array:
+    """Return a b, `... k` times `k n`; "float32" rounds nothing, and float64 then stays float64.
+
+    few: where k is small, as a sum of k products of numbers, which a bias joins in one loop.
+    """
+    if precision == "float32":
+        return a @ b
+    return rounded(a, b, precision, few and 0 < len(b) <= FEW)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def rounded(a: Array, b: Array, precision: Precision) -> Array:
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def rounded(a: Array, b: Array, precision: Precision, few: bool) -> Array:
     """Return a b of rounded operands, summed in float32."""
     sums = (((a.ndim - 1,), (0,)), ((), ()))
-    if 0 < len(b) <= FEW:
+    if few:
         left, right = (coarse(each, precision).astype(jnp.float32) for each in (a, b))
         wide = reduce(jnp.add, (left[..., k : k + 1] * right[k] for k in range(len(b))))
     else:
@@ -61,13 +66,15 @@ def rounded(a: Array, b: Array, precision: Precision) -> Array:
     return wide.astype(jnp.result_type(a, b))
 
 
-def forward(a: Array, b: Array, precision: Precision) -> tuple[Array, tuple[Array, Array]]:
+def forward(
+    a: Array, b: Array, precision: Precision, few: bool
+) -> tuple[Array, tuple[Array, Array]]:
     """Return the product, and its operands."""
-    return rounded(a, b, precision), (a, b)
+    return rounded(a, b, precision, few), (a, b)
 
 
 def backward(
-    precision: Precision, saved: tuple[Array, Array], cotangent: Array
+    precision: Precision, few: bool, saved: tuple[Array, Array], cotangent: Array
 ) -> tuple[Array, Array]:
     """Return the cotangents of both operands."""
     a, b = saved
