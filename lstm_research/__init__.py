@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # what `_HOMES` says, for editors and type checkers
     from lstm_research.nnx_layer import Recurrent
     from lstm_research.run import fit, fit_many
     from lstm_research.store import frame as load_runs
-    from lstm_research.stream import load_carry, save_carry, step
+    from lstm_research.stream import Stream, load_carry, save_carry, step
 
 __version__ = "0.1.0"
 
@@ -29,11 +29,12 @@ _HOMES = {
     "RunSpec": ("config", "RunSpec"), "build": ("config", "build"), "cell": ("face", "cell"),
     "fit": ("run", "fit"), "fit_many": ("run", "fit_many"),
     "load_network": ("lookup", "load_network"), "load_runs": ("store", "frame"),
-    "load_carry": ("stream", "load_carry"), "save_carry": ("stream", "save_carry"),
+    "Stream": ("stream", "Stream"), "load_carry": ("stream", "load_carry"),
+    "save_carry": ("stream", "save_carry"),
     "step": ("stream", "step"), "task": ("face", "task"), "unroll": ("engines", "unroll"),
 }  # fmt: skip
 __all__ = [
-    "Network", "NetworkSpec", "NnxCell", "Recurrent", "RunSpec", "build", "cell", "fit",
+    "Network", "NetworkSpec", "NnxCell", "Recurrent", "RunSpec", "Stream", "build", "cell", "fit",
     "fit_many", "load_carry", "load_network", "load_runs", "save_carry", "step", "task", "unroll",
 ]  # fmt: skip
 

@@ -167,13 +167,17 @@ batching.primitive_batchers[kernel_call] = one_by_one
 
 def registered(call: Call) -> str:
     """Write and compile a kernel unless its like is there; return the name by which XLA calls it."""
-    here = str(llvm.llvm_version_info), processor().name, processor().told, version()
-    known = mark(call.spec, call.steps, *here)
+    known = mark(call.spec, call.steps, *machine())
     name = f"lstm_research_{known[:16]}"
     if known not in PASSED:
         PASSED[known] = compiled(partial(text, call), known)
         foreign.register(name, PASSED[known].get_function_address("handle"), "cpu")
     return name
+
+
+def machine() -> tuple[Any, ...]:
+    """Return what machine code depends on beside a kernel's text."""
+    return str(llvm.llvm_version_info), processor().name, processor().told, version()
 
 
 def text(call: Call) -> str:

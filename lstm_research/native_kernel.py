@@ -20,7 +20,10 @@ from lstm_research.native_tile import POINTER, WORD, Tile, repeat, word
 
 
 class Kernel:
-    """Writes the module of a kernel: the function `kernel`(arguments, results, steps)."""
+    """Writes the module of a kernel: the function `kernel`(arguments, results, steps).
+
+    And `ready`(arguments, results) before it, where matrices are packed once.
+    """
 
     def __init__(self, spec: Spec, layout: Layout) -> None:
         """Write it."""
@@ -49,26 +52,40 @@ class Kernel:
 
     def write(self) -> None:
         """Write the function: pack the matrices, clear what is summed, run the steps."""
-        kind = ir.FunctionType(ir.VoidType(), [POINTER, POINTER, WORD])
-        self.function = ir.Function(self.module, kind, "kernel")
-        self.arguments, self.results, self.steps = self.function.args
-        self.build = ir.IRBuilder(self.function.append_basic_block())
+        if self.spec.once:
+            self.begin("ready")
+            self.pack_all()
+            self.build.ret_void()
+        self.function, (self.steps,) = self.begin("kernel", WORD)
         build, outputs = self.build, self.spec.outputs
         self.table = build.alloca(POINTER, word(self.packed + 1))
-        self.given = [self.pointer(self.arguments, i) for i in range(self.spec.arguments)]
-        self.made = [self.pointer(self.results, i) for i in range(len(outputs) + 1)]
-        self.free = self.made[-1]
         self.enter(self.packed, self.free)
         for i, begin in enumerate(self.layout.kept):
             self.enter(len(self.spec.inputs) + len(outputs) + i, self.moved(self.free, begin))
-        for _, now in self.layout.work:
-            for each in now:
-                self.pack(each)
+        if not self.spec.once:
+            self.pack_all()
         for i, each in enumerate(outputs):
             if each.kind in ("summed", "product"):
                 self.clear(self.made[i], each.rows * each.width)
         repeat(build, self.steps, self.step)
         build.ret_void()
+
+    def begin(self, name: str, *more: Any) -> tuple[Any, list[Any]]:
+        """Begin a function (arguments, results, *more); return it, and the values of `more`."""
+        kind = ir.FunctionType(ir.VoidType(), [POINTER, POINTER, *more])
+        function = ir.Function(self.module, kind, name)
+        arguments, results, *rest = function.args
+        self.build = ir.IRBuilder(function.append_basic_block())
+        self.given = [self.pointer(arguments, i) for i in range(self.spec.arguments)]
+        self.made = [self.pointer(results, i) for i in range(len(self.spec.outputs) + 1)]
+        self.free = self.made[-1]
+        return function, rest
+
+    def pack_all(self) -> None:
+        """Write the packing of every matrix."""
+        for _, now in self.layout.work:
+            for each in now:
+                self.pack(each)
 
     def pointer(self, array: Any, at: int) -> Any:
         """Return a pointer of an array of them."""

@@ -21,7 +21,7 @@ from lstm_research.native_plan import Spec
 
 WRITERS = (
     "native_call", "native_kernel", "native_math", "native_plan", "native_product", "native_stages",
-    "native_tile", "foreign", "forms",
+    "native_stream", "native_tile", "foreign", "forms",
 )  # fmt: skip
 PLAIN = (bool, int, float, str, bytes, type(None), np.dtype, np.generic, type)
 

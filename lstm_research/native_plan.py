@@ -67,6 +67,7 @@ class Spec(NamedTuple):
     lanes: int
     registers: int  # sums that a tile may hold
     reverse: bool
+    once: bool = False  # matrices are packed by a function of its own, before any call
 
 
 class Place(NamedTuple):

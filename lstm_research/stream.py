@@ -15,8 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from lstm_research.axes import Array, Float, Tree
-from lstm_research.cell import Cell, Weights, drive
+from lstm_research.blockwise import Unblockable
+from lstm_research.cell import Cell, Weights, drive, sizes
 from lstm_research.cell import step as advance
+from lstm_research.engines import machine_code
 
 
 @partial(jax.jit, static_argnums=0)
@@ -30,6 +32,55 @@ def step(
     zx = jax.tree.map(lambda leaf: leaf[0], drive(cell, weights, x[None]))
     carry, _ = advance(cell, weights, zx, carry)
     return carry, cell.emit(carry)
+
+
+class Stream:
+    """A recurrence that takes an input as it comes and keeps its carry: for a service.
+
+    stream(x) takes one step and returns h: x is `*batch features`, h is `*batch hidden`, arrays of NumPy.
+    On a CPU, in float32, a cell with a kernel takes a step as machine code that Python calls; any
+    other as a program of JAX (`step`). `stream.carry` is a copy of what it holds: save it, or go on from
+    it elsewhere. Noise is off. Not for several threads at once.
+    """
+
+    def __init__(self, cell: Cell, weights: Weights, carry: Tree) -> None:
+        """Begin with a carry, for instance `cell.start(batch, hidden)`."""
+        self.cell, self.weights = cell, jax.tree.map(jnp.asarray, weights)
+        self.features = sizes(cell, weights)[0]
+        self.batch = jax.tree.leaves(carry)[0].shape[:-1]
+        self.begun: Tree = carry
+        self.stepper = stepper(cell, self.weights, carry)
+
+    def __call__(self, x: Any) -> np.ndarray:
+        """Take one step; raise ValueError where x has another shape than the carry goes with."""
+        x = np.asarray(x)
+        if x.shape != (*self.batch, self.features):
+            raise ValueError(
+                f"x has shape {x.shape}; this stream takes {(*self.batch, self.features)}"
+            )
+        if self.stepper is not None:
+            return self.stepper(x)
+        self.begun, h = step(self.cell, self.weights, self.begun, x)
+        return np.asarray(h)
+
+    @property
+    def carry(self) -> Tree:
+        """Return what the next step begins with."""
+        return self.begun if self.stepper is None else self.stepper.carry
+
+
+def stepper(cell: Cell, weights: Weights, carry: Tree) -> Any:
+    """Return what takes a step as machine code, None where that cannot be."""
+    if machine_code() is None:
+        return None
+    from lstm_research import native_stream
+
+    if not native_stream.serves(cell, weights, carry):
+        return None
+    try:
+        return native_stream.Stepper(cell, weights, carry)
+    except Unblockable:
+        return None
 
 
 def save_carry(path: str | Path, carry: Tree) -> None:

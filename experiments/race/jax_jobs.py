@@ -94,8 +94,8 @@ def splits(job: dict[str, Any]) -> bool:
 def called(steps: Callable[..., Array], params: Tree, x: Array, split: bool) -> Call:
     """Compile steps(params, x, count), the batch over the devices where there are several."""
     cores, mesh = jax.device_count(), shards.mesh()
-    if cores > 1 and x.shape[1] % cores:
-        raise ValueError(f"a batch of {x.shape[1]} does not split over {cores} devices")
+    if cores > 1 and x.shape[-2] % cores:
+        raise ValueError(f"a batch of {x.shape[-2]} does not split over {cores} devices")
     if split:
         whole, parts = PartitionSpec(), PartitionSpec(None, shards.AXIS)
         steps = jax.shard_map(
@@ -111,20 +111,32 @@ def called(steps: Callable[..., Array], params: Tree, x: Array, split: bool) -> 
 
 
 def stream(job: dict[str, Any]) -> Call:
-    """Return single steps: an array of NumPy in, one out, the carry kept between."""
+    """Return single steps: an array of NumPy in, one out, the carry kept between.
+
+    `single`: by `lr.step`, a program of JAX, else by `lr.Stream`.
+    """
     start.serve()
     _, _, x = parts(job)
     cell = lr.cell("lstm")
     held = jax.tree.map(jnp.asarray, weights("lstm", *job["shape"][2:]))
     inputs = [np.asarray(now) for now in x]
     first = cell.start((x.shape[1],), job["shape"][3], x.dtype)
-    lr.step(cell, held, first, inputs[0])
 
-    def call(count: int) -> float:
+    def program(count: int) -> float:
         carry, h = first, np.zeros(())
         for i in range(count):
             carry, h = lr.step(cell, held, carry, inputs[i % len(inputs)])
             h = np.asarray(h)
+        return float(np.mean(np.square(h)))
+
+    if job.get("single"):
+        return program
+    step = lr.Stream(cell, held, first)
+
+    def call(count: int) -> float:
+        h = np.zeros(())
+        for i in range(count):  # it goes on where the call before ended
+            h = step(inputs[i % len(inputs)])
         return float(np.mean(np.square(h)))
 
     return call

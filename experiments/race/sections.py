@@ -115,6 +115,7 @@ def stream(shape: Shape) -> list[Contestant]:
     for setting in THREADS:
         found += [
             jax("ours, auto", setting, "step", shape),
+            jax("ours, auto", setting, "step", shape, single=True)._replace(name="ours, lr.step"),
             torch(setting, "step", shape),
             torch(setting, "step", shape, single=True),
             onnx(setting, "step", shape),
