@@ -177,10 +177,11 @@ def test_fused_equals_scan_in_reverse_over_two_batch_axes(float64, name, masked)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["peephole", "gru", "janet", "greff/fgr"])
-def test_fused_equals_scan_in_float32(name):
+def test_auto_equals_scan_in_float32(name):
+    """Both are up to 2e-6 of the largest number from float64, on either side."""
     weights, carry, x, seen = problem(SPECS[name], dtype=np.float32)
     data = (weights, carry, x, seen, np.array([contract.T, 4, 1, 0]), contract.NEVER)
-    agree(gradients(SPECS[name])(*data), gradients(SPECS[name], "scan")(*data))
+    agree(gradients(SPECS[name])(*data), gradients(SPECS[name], "scan")(*data), 5e-6)
 
 
 @pytest.mark.slow  # no CPU takes several

@@ -67,7 +67,7 @@ def test_a_kernel_equals_the_scan(name):
         agree(gradients(SPECS[name], "native", reverse)(*data, *masks), want, 5e-6)
 
 
-@pytest.mark.parametrize("name", first(["gru", "lstm", "mut1", "gru_before", "greff/fgr"], 2))
+@pytest.mark.parametrize("name", first(["gru", "lstm", "peephole", "gru_before", "greff/fgr"], 2))
 def test_many_features_are_projected_before_the_kernel(name, monkeypatch):
     monkeypatch.setitem(whole_step.MOST, "native", 0)
     data = small(name)
