@@ -11,6 +11,7 @@ every step is known,
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -98,14 +99,35 @@ def product_back(dz: Array, turned: Array, precision: Precision = "float32") -> 
 def projected(cell: Cell, zx: Tree, dz: tuple[Pre, ...]) -> Tree:
     """Return the cotangent of zx, the blocks of all stages side by side."""
     if cell.cut is None:
-        parts = [part for pre in dz for part in (pre.both, pre.driven) if part is not None]
-        return jnp.concatenate(parts, -1)
+        return jnp.concatenate(sides(dz), -1)
     return jax.vjp(cell.cut, zx)[1](tuple((pre.both, pre.driven) for pre in dz))[0]
+
+
+def sides(dz: Tree) -> list[Any]:
+    """Return the parts of dz that the input drives, in the order of the columns of W."""
+    return [part for pre in dz for part in (pre.both, pre.driven) if part is not None]
+
+
+def recurrent(pre: Any) -> list[Any]:
+    """Return the parts of a stage's dz that its recurrent product drives, in the order of its columns."""
+    return [part for part in (pre.both, pre.recurred) if part is not None]
+
+
+def with_inputs(d_weights: Weights, weights: Weights, d_w: Array) -> Weights:
+    """Return the gradients of weights with that of [W; b], the product of `inputs` and dz."""
+    assert weights.w is not None
+    d_b = None if weights.b is None else d_w[-1]
+    return d_weights._replace(w=d_w[: len(weights.w)], b=d_b)
+
+
+def inputs(weights: Weights, x: Array) -> Array:
+    """Return what [W; b] is multiplied with: x, and 1 where there is a bias."""
+    return x if weights.b is None else jnp.concatenate([x, jnp.ones_like(x[..., :1])], -1)
 
 
 def columns(dz: Pre) -> Array:
     """Return the cotangent of a stage's recurrent product."""
-    parts = [part for part in (dz.both, dz.recurred) if part is not None]
+    parts = recurrent(dz)
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts, -1)
 
 

@@ -25,8 +25,16 @@ from jax import lax
 
 from lstm_research import cuda_driver
 from lstm_research.axes import Array, Hiddens, Tree
-from lstm_research.cell import Cell, Weights, driven, given, project
-from lstm_research.cotangents import earlier, projected, recurrent_gradients
+from lstm_research.cell import Cell, Weights, given
+from lstm_research.cotangents import (
+    earlier,
+    inputs,
+    projected,
+    recurrent,
+    recurrent_gradients,
+    sides,
+    with_inputs,
+)
 from lstm_research.cuda_trace import launch
 from lstm_research.kernel_step import FEATURES, refusal
 from lstm_research.masks import Masks
@@ -36,14 +44,14 @@ from lstm_research.whole_step import (
     Data,
     Saved,
     Shape,
+    alone,
     back_again,
     ended,
     held,
-    inputs,
     looped,
     narrow,
-    sides,
     there,
+    whole,
 )
 
 
@@ -80,11 +88,8 @@ def run(
     masks: Masks,
 ) -> tuple[Tree, Tree, Tree]:  # fmt: skip
     """Return the carries after every step and, where kept, the pre-activations and the operands."""
-    cell, (w, x) = (
-        shape.cell._replace(precision="float32"),
-        taken(shape, weights, zx),
-    )  # the kernel rounds
-    f, data = there(cell, keep, keep, Data(weights._replace(w=w), row, first, carry, x, masks))
+    cell = shape.cell._replace(precision="float32")  # the kernel rounds
+    f, data = there(cell, keep, keep, taken(shape, Data(weights, row, first, carry, zx, masks)))
     kinds = lambda i: "steps"
     heard = len(jax.tree.leaves(weights.r))
     return launch(shape, f, data, weights.r, kinds, keep, shape.cell.precision, spoken=heard)
@@ -95,9 +100,7 @@ def backward(
 ) -> tuple[Weights, None, None, Tree, Tree, None]:
     """Run the backward kernel; then one product a matrix."""
     cell, weights = shape.cell._replace(precision="float32"), saved.weights  # the kernel rounds
-    w, x = taken(shape, weights, saved.zx)
-    given_to = saved._replace(weights=weights._replace(w=w), zx=x)
-    f, data, kinds = back_again(cell, False, given_to, cotangents)
+    f, data, kinds = back_again(cell, False, taken(shape, saved), cotangents)
     turned = tuple(None if r is None else r.T for r in weights.r)
     turn, back = shape._replace(reverse=not shape.reverse), backwards(shape.cell.precision)
     d_start, d_p, dz, _ = launch(turn, f, data, turned, kinds, True, back, saved.carries)
@@ -109,17 +112,16 @@ def backward(
         return d_weights, None, None, d_start, projected(cell, saved.zx, single), None
     assert weights.w is not None
     d_w = multiplied(inputs(weights, saved.zx), sides(dz), shape.cell.precision)
-    d_b = None if weights.b is None else d_w[-1]
     d_x = dot(jnp.concatenate(sides(single), -1), weights.w.T, back)
-    return d_weights._replace(w=d_w[: len(weights.w)], b=d_b), None, None, d_start, d_x, None
+    return with_inputs(d_weights, weights, d_w), None, None, d_start, d_x, None
 
 
-def taken(shape: Shape, weights: Weights, x: Array) -> tuple[Array | None, Array]:
-    """Return W and x as a product takes them, rounded, where a step projects its inputs itself."""
-    if shape.cell.drive is not given or weights.w is None:
-        return weights.w, x
-    precision = shape.cell.precision
-    return coarse(weights.w, precision), coarse(x, precision)
+def taken(shape: Shape, held: Any) -> Any:
+    """Return `Data` or `Saved` with W and x as a product takes them, where a step projects x itself."""
+    if shape.cell.drive is not given:
+        return held
+    w, x = (coarse(each, shape.cell.precision) for each in (held.weights.w, held.zx))
+    return held._replace(weights=held.weights._replace(w=w), zx=x)
 
 
 recurrence.defvjp(forward, backward)
@@ -130,12 +132,12 @@ def gradients(shape: Shape, saved: Saved, dz: Tree, single: Tree) -> tuple[Array
     cell, made = shape.cell, list[Array | None]()
     if all(v is None or v.dtype != jnp.float32 for v in saved.heard):
         for heard, each in zip(saved.heard, dz, strict=True):
-            both = [part for part in (each.both, each.recurred) if part is not None]
-            made.append(None if heard is None else multiplied(heard, both, cell.precision))
+            made.append(
+                None if heard is None else multiplied(heard, recurrent(each), cell.precision)
+            )
         return tuple(made)
     before = earlier(saved.carries, saved.start, saved.first, held(saved.masks), shape.reverse)
-    whole = project(saved.weights, saved.zx, saved.masks, None) if cell.drive is given else saved.zx
-    parts = [pair[1] for pair in driven(cell, whole)]
+    parts = alone(cell, whole(cell, saved.weights, saved.zx))
     z = tuple(pre._replace(driven=x) for pre, x in zip(saved.z, parts, strict=True))
     inside = saved.weights._replace(r=None, row=saved.row)
     return recurrent_gradients(cell, inside, saved.weights.r, z, before, single)

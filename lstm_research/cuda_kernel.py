@@ -11,7 +11,7 @@ from typing import Any
 
 from lstm_research.blocked import literal
 from lstm_research.cuda_math import converted, kind, number, written
-from lstm_research.cuda_plan import Spec, count, like
+from lstm_research.cuda_plan import Spec, count, like, used
 from lstm_research.cuda_products import Products
 
 SOON = 4  # steps ahead of which inputs are asked for from the GPU's memory
@@ -136,14 +136,8 @@ class Kernel:
 
     def blocks(self, *kinds: str) -> list[tuple[int, int, Any]]:
         """Return (leaf, block, input) of the blocks of inputs of some kinds."""
-        found = {(b.leaf, b.at): self.spec.inputs[b.leaf] for b in self.used().values()}
+        found = {(b.leaf, b.at): self.spec.inputs[b.leaf] for b in used(self.spec.stages).values()}
         return [(*key, each) for key, each in sorted(found.items()) if each.kind in kinds]
-
-    def used(self) -> dict[Any, Any]:
-        """Return the inputs that a step reads."""
-        read = {v for eq in self.program.equations for v in eq.invars if not literal(v)}
-        read |= {var for var in self.program.outputs if not literal(var)}
-        return {var: block for var, block in self.spec.stages.inputs.items() if var in read}
 
     def row(self, step: str | None) -> str:
         """Return the row of an array that is a thread's j-th; step None: of one without time."""

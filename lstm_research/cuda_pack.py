@@ -5,8 +5,7 @@ is, and how many registers a thread wants: those that it does not get lie in mem
 spills a third of them takes several times as long.
 """
 
-from lstm_research.blocked import literal
-from lstm_research.cuda_plan import TILE, Spec, count, held, spreads, terms
+from lstm_research.cuda_plan import TILE, Spec, count, heard, held, spreads, sums, terms, used
 
 MOST, GIVEN = 255, 400  # registers of a thread, and those that it may ask for before it spills many
 AHEAD = ("steps", "next")  # inputs of which a thread holds those of the next step too
@@ -34,14 +33,12 @@ def crowded(spec: Spec, blocks: int) -> float:
     beside = max(1, min(FILE // (own * spread.threads), WHOLE // (spec.shared + 1024), 32))
     elements = spread.tiles * TILE * spread.rows
     equations = sum(each.primitive.name != "dot_general" for each in stages.program.equations)
-    heard = sum(len({v for e in s.sums for v, _ in e.terms}) for s in stages.stages)
     warps = -(-beside * spread.tiles * spread.slices // 4)  # of a quarter of a multiprocessor
     work = 13.6 * warps * terms(stages) * spread.chunks * 2 * spread.wide
     work += beside * 2.65 * elements * equations / 128
-    work += beside * 3.2 * spread.tiles * heard * spread.units * spread.rows * 2 / 128
+    work += beside * 3.2 * spread.tiles * heard(stages) * spread.units * spread.rows * 2 / 128
     if spread.slices > 1:  # whose sums are added up
-        sums = sum(len(stage.sums) for stage in stages.stages)
-        work += beside * (100 + 24 * spread.tiles * spread.slices * sums * spread.wide)
+        work += beside * (100 + 24 * spread.tiles * spread.slices * sums(stages) * spread.wide)
     work += beside * max(0, wanted - GIVEN) * spread.threads  # what is spilled is written and read
     idle = 300.0 if spread.members == 1 else 540.0 + 257 * spread.members
     step = max(work, work / beside + idle) * (0.97 + 0.03 * spread.wide)
@@ -54,9 +51,7 @@ def registers(spec: Spec) -> int:
     By what NVIDIA's compiler gave 30 spreads of two cells: up to GIVEN it makes do with MOST, nearly.
     """
     spread, stages = spec.spread, spec.stages
-    used = {v for eq in stages.program.equations for v in eq.invars if not literal(v)}
-    used |= {v for v in stages.program.outputs if not literal(v)}
-    leaves = [block.leaf for v, block in stages.inputs.items() if v in used]
+    leaves = [block.leaf for block in used(stages).values()]
     counts = zip(spec.outputs, stages.program.counts, strict=True)
     made = sum(n for output, n in counts if output.kind != "operand")
     made += max(len(stage.sums) for stage in stages.stages)

@@ -9,8 +9,9 @@ registers (or, where they are too few, in shared memory) for the whole sequence.
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from lstm_research.blocked import literal
 from lstm_research.native_plan import Input, Output
-from lstm_research.native_stages import Stages
+from lstm_research.native_stages import Block, Stages
 
 TILE, ROWS, CHUNK = 16, 8, 32  # units and sequences of a tile of products; units heard in one load
 INSIDE = ("alone", "cluster")  # links through shared memory
@@ -149,6 +150,24 @@ def terms(stages: Stages) -> int:
     return sum(len(each.terms) for stage in stages.stages for each in stage.sums)
 
 
+def sums(stages: Stages) -> int:
+    """Return how many sums of products a step makes."""
+    return sum(len(stage.sums) for stage in stages.stages)
+
+
+def heard(stages: Stages) -> int:
+    """Return how many operands a step passes on."""
+    return sum(len({v for each in s.sums for v, _ in each.terms}) for s in stages.stages)
+
+
+def used(stages: Stages) -> dict[Any, Block]:
+    """Return the blocks of inputs that a step reads."""
+    program = stages.program
+    read = {v for eq in program.equations for v in eq.invars if not literal(v)}
+    read |= {var for var in program.outputs if not literal(var)}
+    return {var: block for var, block in stages.inputs.items() if var in read}
+
+
 def held(spread: Spread, count: int) -> tuple[int, int]:
     """Return (registers of a thread, bytes of shared memory) that blocks of R take."""
     pieces = count * spread.chunks * 2
@@ -184,7 +203,7 @@ def memory(spread: Spread, stages: Stages) -> list[tuple[str, int]]:
 
 def spreads(hidden: int, rows: int, stages: Stages, blocks: int) -> Iterator[Spread]:
     """Give every way to spread a layer that fits `blocks` multiprocessors, their registers and memory."""
-    count, sums = terms(stages), max(len(stage.sums) for stage in stages.stages)
+    count, most = terms(stages), max(len(stage.sums) for stage in stages.stages)
     for tiles in range(1, WARPS + 1):
         for slices in (1, 2, 4, 8):
             if tiles * slices > WARPS:
@@ -201,7 +220,7 @@ def spreads(hidden: int, rows: int, stages: Stages, blocks: int) -> Iterator[Spr
                     continue
                 if now.joined == "flags" and members * groups > blocks:
                     continue
-                live = sums * (min(wide, 2) if slices > 1 else wide) * 4
+                live = most * (min(wide, 2) if slices > 1 else wide) * 4
                 if held(now, count)[0] + live > 192 or live > 64:
                     continue
                 if sum(size for _, size in memory(now, stages)) <= SHARED:
@@ -210,7 +229,6 @@ def spreads(hidden: int, rows: int, stages: Stages, blocks: int) -> Iterator[Spr
 
 def cost(spread: Spread, rows: int, stages: Stages, blocks: int) -> float:
     """Return about how many cycles a step takes."""
-    sums = sum(len(stage.sums) for stage in stages.stages)
     groups = -(-rows // spread.rows)
     waves = -(-spread.members * groups // blocks)
     warps = -(-spread.tiles * spread.slices // 4)  # of a quarter of a multiprocessor
@@ -220,12 +238,11 @@ def cost(spread: Spread, rows: int, stages: Stages, blocks: int) -> float:
     finish = spread.tiles * TILE * spread.rows * 5 / 16 * max(1.0, 4 / owners)
     add = 0.0
     if spread.slices > 1:
-        add = 60 + 2 * spread.tiles * spread.slices * sums * 2 * spread.wide * 2
-    heard = sum(len({v for e in s.sums for v, _ in e.terms}) for s in stages.stages)
+        add = 60 + 2 * spread.tiles * spread.slices * sums(stages) * 2 * spread.wide * 2
     turns = len(multiplied(stages))
     wait = 1500.0 * turns  # these are of an H200, by the times of whole training steps
     if spread.joined == "flags":
-        read = spread.rows * spread.units * heard * 2 * spread.tiles
+        read = spread.rows * spread.units * heard(stages) * 2 * spread.tiles
         wait = 2400.0 * turns + max(read / 48, read * spread.members * groups / 3000)
     elif spread.joined == "cluster":
         wait = (950.0 + 100 * spread.members) * turns

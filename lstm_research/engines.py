@@ -75,8 +75,8 @@ def unroll(
     made = chosen(cell, engine, hidden, rows, dtype, keep, features)
     if made.name == "columns":
         cell = cell._replace(drive=given)
-    elif made.name in ("native", "cuda"):
-        cell = narrow(cell, features, MOST[made.name])
+    else:
+        cell = narrow(cell, features, MOST.get(made.name, 0))
     return over_time(made, cell, weights, carry, x, lengths, resets, reverse, key)
 
 

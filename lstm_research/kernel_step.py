@@ -107,21 +107,14 @@ def trial(
     return jax.grad(run, (0, 1, 2)), weights._replace(row=None), carry, x, weights.row
 
 
-def refusal(
-    loop: Unroll,
-    cell: Cell,
-    hidden: int,
-    dtype: Any = None,
-    rows: int = 1,
-    features: int = FEATURES,
-) -> str | None:
+def refusal(loop: Unroll, cell: Cell, hidden: int, *more: Any, **named: Any) -> str | None:
     """Return why a loop of kernels cannot run a cell, None where it can; arguments as `trial`.
 
     A cell of a width that it cannot have is refused in its own words. After that nothing but Unblockable
     is a refusal: any other error is a fault of ours, and shows itself.
     """
     try:
-        run, *shapes = trial(loop, cell, hidden, dtype, rows, features)
+        run, *shapes = trial(loop, cell, hidden, *more, **named)
     except ValueError as error:
         return str(error)
     try:

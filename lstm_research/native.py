@@ -30,8 +30,17 @@ import jax.numpy as jnp
 
 from lstm_research import native_call
 from lstm_research.axes import Hiddens, Tree
-from lstm_research.cell import Cell, Weights, driven, given, project, sizes
-from lstm_research.cotangents import earlier, preactivations, projected, recurrent_gradients
+from lstm_research.cell import Cell, Weights, given, sizes
+from lstm_research.cotangents import (
+    earlier,
+    inputs,
+    preactivations,
+    projected,
+    recurrent,
+    recurrent_gradients,
+    sides,
+    with_inputs,
+)
 from lstm_research.kernel_step import FEATURES, refusal
 from lstm_research.masks import Masks
 from lstm_research.native_launch import launch
@@ -41,15 +50,15 @@ from lstm_research.whole_step import (
     Data,
     Saved,
     Shape,
+    alone,
     back_again,
     ended,
     flattened,
     held,
-    inputs,
     looped,
     narrow,
-    sides,
     there,
+    whole,
 )
 
 NEAR = 2**17  # numbers: a gradient that stays in the second cache is summed in the kernel
@@ -106,12 +115,8 @@ def backward(
 
     def pairs(out: Tree) -> list[tuple[Any, list[int]]]:
         _, _, dz, heard = out
-        recurrent = [
-            (v, [part for part in (pre.both, pre.recurred) if part is not None])
-            for pre, v in zip(dz, heard, strict=near)
-            if v is not None
-        ]
-        return [*recurrent, (inputs(weights, zx), sides(dz))] if fed else recurrent
+        found = [(v, recurrent(pre)) for pre, v in zip(dz, heard, strict=near) if v is not None]
+        return [*found, (inputs(weights, zx), sides(dz))] if fed else found
 
     (d_start, d_p, dz, _), sums = launch(turn, f, data, turned, kinds, saved.carries, pairs)
     d_w = sums.pop() if fed else None
@@ -119,8 +124,7 @@ def backward(
         d_r = jax.tree.unflatten(jax.tree.structure(weights.r), sums)
     else:
         before = earlier(saved.carries, saved.start, saved.first, held(masks), shape.reverse)
-        whole = project(weights, zx, masks, None) if fed else zx
-        parts = [pair[1] for pair in driven(cell, whole)]
+        parts = alone(cell, whole(cell, weights, zx))
         z = tuple(pre._replace(driven=x) for pre, x in zip(z, parts, strict=True))
         inside = weights._replace(r=None, row=row)
         d_r = recurrent_gradients(cell, inside, weights.r, z, before, dz)
@@ -129,10 +133,8 @@ def backward(
     if d_w is None:
         return d_weights, None, None, d_start, projected(cell, zx, dz), None
     assert weights.w is not None
-    d_b = None if weights.b is None else d_w[-1]
-    d_weights = d_weights._replace(w=d_w[: len(weights.w)], b=d_b)
     d_x = jnp.concatenate(sides(dz), -1) @ weights.w.T
-    return d_weights, None, None, d_start, d_x, None
+    return with_inputs(d_weights, weights, d_w), None, None, d_start, d_x, None
 
 
 recurrence.defvjp(forward, backward)
@@ -157,10 +159,8 @@ def back(
     shape = Shape(cell, sizes(cell, weights)[1], reverse)
     data, batch = flattened(cell, weights, first, carry, zx, masks)
     before = earlier(carries, data.carry, data.first, held(data.masks), reverse)
-    whole = data.zx
-    if cell.drive is given:
-        whole = project(data.weights, data.zx, masks, None)
-    z = preactivations(cell, data.weights._replace(row=data.row), whole, before)
+    zx = whole(cell, data.weights, data.zx)
+    z = preactivations(cell, data.weights._replace(row=data.row), zx, before)
     flat = partial(reshaped, (math.prod(batch),), len(batch))
     found = flat(0, cotangents[0]), flat(1, cotangents[1])
     d_weights, _, _, d_start, d_zx, _ = backward(shape, Saved(*data, carries, z), found)

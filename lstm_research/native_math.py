@@ -24,6 +24,7 @@ ODD = (
     1.48572235717979e-05, 6.37261928875436e-04, 4.89352455891786e-03,
 )  # fmt: skip
 EVEN = 1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03
+LOG2E, LN2, LESS = 1.44269504088896341, 0.693359375, 2.12194440e-4  # ln 2 = LN2 - LESS
 EXP = (
     1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1,
     5.0000001201e-1,
@@ -108,9 +109,9 @@ class Vectors:
         """Return e^x: 2^n times the exponential of what is left, at most ln(2)/2."""
         b = self.build
         y = self.clipped(x, -103.97, 88.8)
-        n = self.call("floor", self.fma(y, self.number(1.44269504088896341), self.number(0.5)))
-        y = self.fma(n, self.number(-0.693359375), y)
-        y = self.fma(n, self.number(2.12194440e-4), y)
+        n = self.call("floor", self.fma(y, self.number(LOG2E), self.number(0.5)))
+        y = self.fma(n, self.number(-LN2), y)
+        y = self.fma(n, self.number(LESS), y)
         value = self.fma(self.polynomial(y, EXP), b.fmul(y, y), b.fadd(y, self.number(1.0)))
         half = b.ashr(
             b.fptosi(n, self.ints), self.whole(1)
@@ -140,9 +141,9 @@ class Vectors:
         y = b.fsub(b.fadd(m, b.select(small, m, self.number(0.0))), self.number(1.0))
         square = b.fmul(y, y)
         sum_ = b.fmul(b.fmul(self.polynomial(y, LOG), square), y)
-        sum_ = self.fma(e, self.number(-2.12194440e-4), sum_)
+        sum_ = self.fma(e, self.number(-LESS), sum_)
         sum_ = self.fma(square, self.number(-0.5), sum_)
-        found = self.fma(e, self.number(0.693359375), b.fadd(y, sum_))
+        found = self.fma(e, self.number(LN2), b.fadd(y, sum_))
         infinite, none = float("inf"), self.number(0.0)
         found = b.select(b.fcmp_ordered("==", x, self.number(infinite)), x, found)
         found = b.select(b.fcmp_ordered("==", x, none), self.number(-infinite), found)
@@ -170,10 +171,10 @@ class Vectors:
         """Return 1 / (1 + e^-x)."""
         b, one = self.build, self.number(1.0)
         y = self.clipped(x, -88.0, 87.0)  # e^-y and 2^n are floats
-        raised = self.fma(y, self.number(-1.44269504088896341), self.number(ROUND))
+        raised = self.fma(y, self.number(-LOG2E), self.number(ROUND))
         n = b.fsub(raised, self.number(ROUND))
-        y = self.fma(n, self.number(0.693359375), y)  # less what 2^n makes of it
-        y = self.fma(n, self.number(-2.12194440e-4), y)
+        y = self.fma(n, self.number(LN2), y)  # less what 2^n makes of it
+        y = self.fma(n, self.number(-LESS), y)
         turned = [each * (-1) ** (len(EXP) - 1 - i) for i, each in enumerate(EXP)]
         value = self.fma(self.polynomial(y, turned), b.fmul(y, y), b.fsub(one, y))
         power = b.shl(b.bitcast(raised, self.ints), self.whole(23))

@@ -71,8 +71,10 @@ class Stepper:
             made,
             [held[i] for i, _ in sorted(before.items(), key=lambda pair: pair[1])],
         ]
-        self.kept = (held, made, free)
-        self.odd, self.taken = 0, 0
+        self.free, self.odd = (
+            free,
+            0,
+        )  # C has no more than addresses: arrays live as long as this does
         self.calls = [
             (
                 pointers(self.sets[odd]),
@@ -106,7 +108,7 @@ def serves(cell: Cell, weights: Weights, carry: Tree) -> bool:
     leaves = jax.tree.leaves((carry, weights._replace(row=None)))
     single = all(leaf.dtype == np.float32 for leaf in leaves)
     plain = cell.drive is project and cell.precision == "float32"
-    return single and plain and sizes(cell, weights)[0] <= FEATURES and leaves[0].size > 0
+    return single and plain and 0 < sizes(cell, weights)[0] <= FEATURES and leaves[0].size > 0
 
 
 def pointers(arrays: list[np.ndarray]) -> Any:

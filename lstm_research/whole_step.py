@@ -92,7 +92,7 @@ def looped(
 ) -> tuple[Tree, Hiddens]:  # fmt: skip
     """Run a recurrence on arrays of one batch axis, recurrence(shape, *data); arguments as `unroll.scan`."""
     if not all(leaf.size for leaf in jax.tree.leaves((zx, carry))):
-        zx = project(weights, zx, masks, None) if cell.drive is given else zx
+        zx = whole(cell, weights, zx)
         return scan(cell, weights, first, carry, zx, masks, reverse)  # no step, or nobody takes one
     shape = Shape(cell, sizes(cell, weights)[1], reverse)
     data, batch = flattened(cell, weights, first, carry, zx, masks)
@@ -102,7 +102,7 @@ def looped(
 
 def narrow(cell: Cell, features: int, most: int) -> Cell:
     """Return the cell whose steps are given their inputs as they are, where those are few."""
-    few = features <= most and cell.drive is project
+    few = 0 < features <= most and cell.drive is project
     return cell._replace(drive=given) if few else cell
 
 
@@ -113,6 +113,11 @@ def fed(cell: Cell, weights: Weights, zx: Tree) -> tuple[Tree, Tree]:
     assert weights.w is not None
     every = range(zx.shape[-1])
     return [zx[..., i : i + 1] for i in every], ([weights.w[i] for i in every], weights.b)
+
+
+def whole(cell: Cell, weights: Weights, zx: Tree) -> Tree:
+    """Return zx of all steps, of inputs too that a step would project itself."""
+    return project(weights, zx, Masks(None, None), None) if cell.drive is given else zx
 
 
 def zx_from(cell: Cell, now: Tree, shared: Tree) -> Tree:
@@ -204,16 +209,6 @@ def back_again(
     end = len(jax.tree.leaves(d_last)), len(saved.weights.p)
     kinds = lambda i: "carried" if i < end[0] else "summed" if i < sum(end) else "steps"
     return Back(cell, hear), data, kinds
-
-
-def sides(dz: Tree) -> list[Any]:
-    """Return the parts of dz that the input drives, in the order of the columns of W."""
-    return [part for pre in dz for part in (pre.both, pre.driven) if part is not None]
-
-
-def inputs(weights: Weights, x: Array) -> Array:
-    """Return what [W; b] is multiplied with: x, and 1 where there is a bias."""
-    return x if weights.b is None else jnp.concatenate([x, jnp.ones_like(x[..., :1])], -1)
 
 
 class Traced(NamedTuple):
