@@ -13,7 +13,8 @@ R lies in panels, the P n vectors of a tile one after another for each k, so tha
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 
@@ -23,7 +24,11 @@ from lstm_research.native_plan import Memory, Pass, Place, depths
 from lstm_research.native_stages import Block, Stage
 
 WORD, POINTER = ir.IntType(64), ir.PointerType()
+ZERO = ir.Constant(WORD, 0)
 FLOATS = 4  # bytes: what a vector is aligned to in the arrays of others
+ABREAST = (
+    4  # vectors whose equations are written in turn: each alone waits for itself at every step
+)
 
 
 def word(value: int) -> ir.Constant:
@@ -71,6 +76,15 @@ def outer(
             yield from (((m, p), (v, r)) for p, r in enumerate(rights))
 
 
+class Spot(NamedTuple):
+    """A vector of units of a row in a tile, and the values that are computed of it."""
+
+    row: Any
+    unit: Any
+    place: Any  # in the tile
+    known: dict[Any, Any]
+
+
 class Tile:
     """Writes the function of a tile: (table, first row, first unit, panels of each pass so far)."""
 
@@ -87,7 +101,6 @@ class Tile:
         self.table, self.row, self.unit, self.panel = self.function.args
         self.build = ir.IRBuilder(self.function.append_basic_block())
         self.vectors = Vectors(self.build, memory.lanes)
-        self.places: dict[tuple[int, Any], Any] = {}
         self.slots: dict[Any, Any] = {}
         self.bases: dict[int, Any] = {}
         for entry in sorted(self.entries(passes)):
@@ -97,14 +110,16 @@ class Tile:
                 self.slots[which] = self.build.alloca(self.vectors.type, word(rows * wide))
         for each in passes:
             self.multiply(each)
+        self.common = {var: self.number(var) for var in self.asked if self.same(var)}  # read once
         self.finish()
         self.build.ret_void()
 
     @cached_property
-    def asked(self) -> set[Any]:
-        """Return what the equations and outputs of the stage read."""
-        read = {v for eq in self.stage.equations for v in eq.invars if not literal(v)}
-        return read | {self.outs[i] for i in self.stage.outputs if not literal(self.outs[i])}
+    def asked(self) -> tuple[Any, ...]:
+        """Return what the equations and outputs of the stage read, in the order in which they do."""
+        read = [v for eq in self.stage.equations for v in eq.invars]
+        read += [self.outs[i] for i in self.stage.outputs]
+        return tuple(dict.fromkeys(v for v in read if not literal(v)))
 
     def entries(self, passes: Sequence[Pass]) -> set[int]:
         """Return the entries of the table that the tile needs."""
@@ -192,57 +207,81 @@ class Tile:
         return new
 
     def finish(self) -> None:
-        """Write the equations for each row and vector of units."""
-        build, lanes = self.build, self.memory.lanes
+        """Write the equations for each row and vector of units, some of them at once."""
+        count, build = self.rows * self.wide, self.build
+        left = count % ABREAST
+        if count - left:
+            some = lambda place: self.equations([build.add(place, word(i)) for i in range(ABREAST)])
+            repeat(build, word(count - left), some, ABREAST)
+        if left:
+            self.equations([word(count - left + i) for i in range(left)])
 
-        def one(place: Any) -> None:
-            m, p = build.udiv(place, word(self.wide)), build.urem(place, word(self.wide))
-            row = build.add(self.row, m)
-            unit = build.add(self.unit, build.mul(p, word(lanes)))
-            self.equations(row, unit, place)
+    def equations(self, places: Sequence[Any]) -> None:
+        """Write the equations of the stage for some vectors of units, each equation for all of them."""
+        memory, vectors, spots = self.memory, self.vectors, [*map(self.spot, places)]
 
-        repeat(build, word(self.rows * self.wide), one)
-
-    def equations(self, row: Any, unit: Any, place: Any) -> None:
-        """Write the equations of the stage for a vector of units of a row."""
-        memory, vectors, known = self.memory, self.vectors, dict[Any, Any]()
-
-        def read(var: Any) -> Any:
+        def read(spot: Spot, var: Any) -> Any:
             if literal(var):
                 return vectors.number(var.val)
-            if var not in known:
-                known[var] = self.loaded(var, row, unit, place)
-            return known[var]
+            if var not in spot.known:
+                spot.known[var] = self.loaded(var, spot)
+            return spot.known[var]
 
         for equation in self.stage.equations:
-            known[equation.outvars[0]] = written(vectors, equation, [*map(read, equation.invars)])
-        for var in self.stage.written:
+            for spot in spots:
+                values = [read(spot, var) for var in equation.invars]
+                spot.known[equation.outvars[0]] = written(vectors, equation, values)
+        for spot, var in product(spots, self.stage.written):
             if home := memory.homes.get(var):
-                self.store(read(var), self.address(home, row, unit))
-        for i in self.stage.outputs:
-            value, where = read(self.outs[i]), self.address(memory.outputs[i], row, unit)
+                self.store(read(spot, var), self.address(home, spot.row, spot.unit))
+        for spot, i in product(spots, self.stage.outputs):
+            value = read(spot, self.outs[i])
+            where = self.address(memory.outputs[i], spot.row, spot.unit)
             if memory.adding[i]:
                 old = self.build.load(where, typ=vectors.type, align=FLOATS)
                 value = self.build.fadd(value, old)
             self.store(value, where)
 
+    def spot(self, place: Any) -> Spot:
+        """Return where a vector of the tile lies."""
+        build, lanes = self.build, self.memory.lanes
+        m, p = build.udiv(place, word(self.wide)), build.urem(place, word(self.wide))
+        unit = build.add(self.unit, build.mul(p, word(lanes)))
+        return Spot(build.add(self.row, m), unit, place, {})
+
     def store(self, value: Any, where: Any) -> None:
         """Write a vector; a choice as 0 or 1."""
         self.build.store(converted(self.vectors, value, False), where, align=FLOATS)
 
-    def loaded(self, var: Any, row: Any, unit: Any, place: Any) -> Any:
+    def loaded(self, var: Any, spot: Spot) -> Any:
         """Return a value that this tile has not computed."""
         build, vectors, memory = self.build, self.vectors, self.memory
         if var in self.slots:
-            slot = build.gep(self.slots[var], [place])
+            slot = build.gep(self.slots[var], [spot.place])
             return build.load(slot)
         if var in memory.constants:
             return vectors.number(memory.constants[var])
+        if var in self.common:
+            return self.common[var]
+        if not self.wide_as_units(var):
+            return self.number(var, spot.row)
         home = memory.inputs.get(var) or memory.homes[var]
-        shape = var.aval.shape
-        if shape and shape[-1] == memory.hidden:
-            found = build.load(self.address(home, row, unit), typ=vectors.type, align=FLOATS)
-        else:  # one number, a row or for all; it lies alone in its block
-            where = self.address(home._replace(at=0), row, word(0))
-            found = splat(build, build.load(where, typ=FLOAT), memory.lanes)
+        where = self.address(home, spot.row, spot.unit)
+        found = build.load(where, typ=vectors.type, align=FLOATS)
         return converted(vectors, found, var.aval.dtype == bool)
+
+    def number(self, var: Any, row: Any = ZERO) -> Any:
+        """Return one number in every lane, that of a row or of all; it lies alone in its block."""
+        home = self.memory.inputs.get(var) or self.memory.homes[var]
+        where = self.address(home._replace(at=0), row, ZERO)
+        found = splat(self.build, self.build.load(where, typ=FLOAT), self.memory.lanes)
+        return converted(self.vectors, found, var.aval.dtype == bool)
+
+    def same(self, var: Any) -> bool:
+        """Say whether a value is one number for all rows and units, that no stage changes."""
+        home = self.memory.inputs.get(var)
+        return home is not None and home.width == 0 and not self.wide_as_units(var)
+
+    def wide_as_units(self, var: Any) -> bool:
+        """Say whether a value has a number a unit."""
+        return bool(var.aval.shape) and var.aval.shape[-1] == self.memory.hidden
