@@ -32,7 +32,7 @@ from lstm_research.program import Program, State, held_out, pieces
 RUNS, ALL = PartitionSpec("runs"), PartitionSpec()
 A_CORE = 8  # runs that a core takes in one call
 A_DEVICE = 256  # most runs side by side on an accelerator
-WORTH = 1_000_000  # products and sums in a step from which on devices share a batch
+WORTH = 200_000  # products and sums in a step from which on devices share a batch
 ROOM = 0.6  # share of a device's memory that a pack may fill by the estimate
 
 
