@@ -5,11 +5,12 @@ held when it died are tried once more by the next, one at a time, so that a run 
 takes no other with it; it stays unfinished in the store.
 """
 
+import contextlib
 import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,6 +21,7 @@ from lstm_research.config import RunSpec
 from lstm_research.pack import Pack
 from lstm_research.plan import Choice, Group, packed, plan, told
 from lstm_research.run import Hooks, Outcome, Shelf, found, run
+from lstm_research.signature import member
 
 
 class Settings(NamedTuple):
@@ -228,8 +230,10 @@ def work(
     if len(specs) > 1:
         for line in told(groups, *counts, cores):
             voice.say("tell", line)
-    with ThreadPoolExecutor(cores) as compilers:
-        ready = [compilers.submit(lambda group=group: packed(group).prepare()) for group in groups]
+    with ThreadPoolExecutor(cores) as compilers, released(threading.Event()) as going:
+        ready = [
+            compilers.submit(prepared, group, specs, going, group is groups[0]) for group in groups
+        ]
         for group, future in zip(groups, ready, strict=True):
             shelf = shelved(group, specs, names, settings, voice)
             at = time.perf_counter()
@@ -237,9 +241,28 @@ def work(
             _wait(future)
             waited += time.perf_counter() - at
             shelf.fill(make)
+            going.set()
             packs += [] if future.exception() else [future.result()]
     if len(specs) > 1:
         voice.say("tell", summary(len(specs), time.perf_counter() - begun, waited, packs))
+
+
+def prepared(group: Group, specs: Sequence[RunSpec], going: threading.Event, first: bool) -> Pack:
+    """Compile the programs of a group; all but the first wait for it to train: one thread has Python."""
+    if not first:
+        going.wait()
+    pack = packed(group)
+    pack.under_way = going
+    return pack.prepare(member(specs[k], group.over) for k in group.which)
+
+
+@contextlib.contextmanager
+def released(event: threading.Event) -> Iterator[threading.Event]:
+    """Set an event at the end, however it comes: nobody waits for what will not happen."""
+    try:
+        yield event
+    finally:
+        event.set()
 
 
 def _wait(future: Future) -> None:

@@ -11,8 +11,10 @@ Each run has its own number of steps for a call. One that has ended has 0: it st
 costs nothing on a CPU.
 """
 
+import itertools
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
@@ -27,7 +29,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from lstm_research import shards
 from lstm_research.axes import Array, Tree
 from lstm_research.evaluate import carrying, evaluate
-from lstm_research.program import Program, State, held_out, pieces
+from lstm_research.program import Member, Program, State, held_out, pieces
 
 RUNS, ALL = PartitionSpec("runs"), PartitionSpec()
 A_CORE = 8  # runs that a core takes in one call
@@ -64,6 +66,8 @@ class Pack:
             self.devices = list(devices[:shares])
         places = np.array(self.devices).reshape(-1, self.shares)
         self.mesh = Mesh(places, ("runs", shards.AXIS))
+        self.under_way = threading.Event()  # its first steps are being taken, or never will be
+        self.begun: list[tuple[Member, State]] = []
         self.compile_s = 0.0
         self.busy_s = 0.0  # seconds that its devices have computed, the mean over them
 
@@ -179,17 +183,33 @@ class Pack:
             for batch in held:
                 self.compiled(model, given, jax.tree.map(shape, batch))
 
-    def prepare(self) -> "Pack":
-        """Compile what training needs side by side, ahead of the first run; return self."""
+    def prepare(self, members: Iterable[Member] = ()) -> "Pack":
+        """Compile what training needs side by side, ahead of the first run; return self.
+
+        members: the runs that will come first, whose states are drawn meanwhile.
+        """
+
+        def draw() -> None:
+            for member in itertools.islice(members, self.width):
+                self.begun.append((member, self.program.begin(member)))
+
         with ThreadPoolExecutor(3) as threads:
             jobs = [
                 threads.submit(lambda: self.advance),
                 threads.submit(self.compile_measures),
-                threads.submit(self.program.begin, 0),  # its pieces are kept for all that follow
+                threads.submit(draw),
             ]
             for job in jobs:
                 job.result()
         return self
+
+    def begin(self, member: Member) -> State:
+        """Return the state at step 0 of a run, drawn by `prepare` or now."""
+        for place, (other, state) in enumerate(self.begun):
+            if other == member:
+                del self.begun[place]
+                return state
+        return self.program.begin(member)
 
     def _shape(self, leaf: Any) -> jax.ShapeDtypeStruct:
         place = NamedSharding(self.mesh, RUNS)
@@ -203,7 +223,7 @@ def split(program: Program, devices: Sequence[Any]) -> tuple[int, str]:
         return 1, "there is one device"
     if batch % many:
         return 1, f"a batch of {batch} does not divide by {many} devices"
-    layers = program.state.params["layers"]
+    layers = program.shapes["layers"]
     matrices = [leaf for leaf in jax.tree.leaves(layers) if leaf.ndim > 1]
     work = 2 * batch * sum(leaf.size for leaf in matrices)
     if work < WORTH:

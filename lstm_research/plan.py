@@ -127,7 +127,7 @@ def step_seconds(static: Signature) -> float:
     try:
         made = program(static)
         batch, steps = made.drawn.inputs.shape[:2]
-        params, pace = made.state.params, pace_of(static, batch)
+        params, pace = made.shapes, pace_of(static, batch)
     except Exception:  # what is wrong with it becomes the result of its runs
         return 0.0
     matrices = [leaf.shape for leaf in jax.tree.leaves(params) if leaf.ndim > 1]

@@ -92,7 +92,7 @@ class Program:
         model = nnx.eval_shape(lambda: self.network(cell, rngs=nnx.Rngs(0)))
         self.parameters = parameters(model)
         self.recurrent_parameters = parameters(model.layers)
-        self.graph, _, streams, _ = nnx.split(model, nnx.Param, nnx.RngState, ...)
+        self.graph, self.shapes, streams, _ = nnx.split(model, nnx.Param, nnx.RngState, ...)
         self.streams = jax.tree.map(unused, streams)
         self.observes = model.cell.build().observe is not None
         self.start = model.start
@@ -105,8 +105,7 @@ class Program:
     @cached_property
     def drawn(self) -> Batch:
         """The shapes of a training batch."""
-        draw = lambda data: self.batch(data, jax.random.key(0), jnp.int32(0))
-        return jax.eval_shape(draw, self.task.data)
+        return drawn(self.task, self.budget.batch)
 
     def member(self, seed: int | Array) -> Member:
         """Return a run of the specs that this program was made from."""
@@ -164,10 +163,7 @@ class Program:
 
     def batch(self, data: Tree, key: Seed, step: Array) -> Batch:
         """Return the training batch of a step: a function of (data, seed, step) and nothing else."""
-        key, size = fold(key, "batch"), self.budget.batch
-        if self.task.draw_at is not None:
-            return self.task.draw_at(data, key, step, size)
-        return self.task.draw(data, jax.random.fold_in(key, step), size)
+        return batch(self.task, self.budget.batch, data, key, step)
 
     def step(self, state: State, data: Tree, key: Seed) -> tuple[State, tuple[Array, Array]]:
         """Take one training step; return (state, (loss, norm of the gradient)).
@@ -245,6 +241,21 @@ class Program:
         batches = held_out(self.task, split)
         measure = partial(self.measure, params, rest)
         return evaluate(carrying(measure, self.carry(batches[0].inputs.shape[0])), batches)
+
+
+def batch(task: Task, size: int, data: Tree, key: Seed, step: Array) -> Batch:
+    """Return the training batch of a step."""
+    key = fold(key, "batch")
+    if task.draw_at is not None:
+        return task.draw_at(data, key, step, size)
+    return task.draw(data, jax.random.fold_in(key, step), size)
+
+
+@lru_cache(maxsize=64)
+def drawn(task: Task, size: int) -> Batch:
+    """Return the shapes of a training batch, for all programs of a task."""
+    draw = lambda data: batch(task, size, data, jax.random.key(0), jnp.int32(0))
+    return jax.eval_shape(draw, task.data)
 
 
 def pieces(rows: int, most: int) -> int:

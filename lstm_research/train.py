@@ -31,7 +31,7 @@ def train(pack: Pack, runs: Iterable[Run], clock: Callable[[], float] = time.per
         if fresh:  # the pieces of a start compile beside the steps, and are kept
             executor.submit(elsewhere(pack.program.begin), pack.program.member(0))
         pack.advance  # noqa: B018 (compiles before the clock runs)
-        waiting = ahead(pack.program, iter(runs), executor, pack.width)
+        waiting = ahead(pack, iter(runs), executor)
         while slots.fill(waiting):
             slots.advance(clock)
             slots.validate()
@@ -40,18 +40,16 @@ def train(pack: Pack, runs: Iterable[Run], clock: Callable[[], float] = time.per
                 fresh = False
 
 
-def ahead(
-    program: Program, runs: Iterator[Run], executor: Executor, depth: int
-) -> Iterator[tuple[Run, State]]:
-    """Yield runs with their states at step 0, which another thread draws `depth` runs ahead."""
+def ahead(pack: Pack, runs: Iterator[Run], executor: Executor) -> Iterator[tuple[Run, State]]:
+    """Yield runs with their states at step 0, which another thread draws a width ahead."""
 
     def begun(run: Run) -> tuple[Run, State]:
-        return run, jax.tree.map(np.asarray, program.begin(run.member))
+        return run, jax.tree.map(np.asarray, pack.begin(run.member))
 
     there, queue = elsewhere(begun), collections.deque[Future]()
     for run in runs:
         queue.append(executor.submit(there, run))
-        if len(queue) > depth:
+        if len(queue) > pack.width:
             yield queue.popleft().result()
     while queue:
         yield queue.popleft().result()
@@ -139,6 +137,7 @@ class Slots:
         given = self.pack.place((seeds, self.vector(counts, np.int32)))
         before = clock()
         self.state, losses, norms = self.pack.advance(self.state, given, self.pack.data)
+        self.pack.under_way.set()
         losses, norms = np.asarray(losses), np.asarray(norms)
         seconds, total = clock() - before, sum(counts.values())
         devices = len({self.device(k) for k in counts})

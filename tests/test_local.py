@@ -12,6 +12,7 @@ from small import small
 
 from lstm_research import local, store
 from lstm_research.local import Hooks, Settings, launch
+from lstm_research.train import Slots
 
 
 def ended(ends: dict) -> Hooks:
@@ -95,6 +96,49 @@ from small import small
 specs = [small(cell, seed, steps=3000) for cell in ("gated", "elman") for seed in range(12)]
 local.launch(specs, local.Settings(Path({root!r})), local.Hooks(tell=print))
 """
+
+
+class Voice:
+    """What a worker says, heard by a test."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple] = []
+
+    def say(self, *message) -> None:
+        self.said.append(message)
+
+    def started(self, path) -> None:
+        pass
+
+    finished = started
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_first_program_of_a_sweep_has_the_interpreter_until_it_trains(
+    tmp_path, monkeypatch, broken
+):
+    """Where it cannot be compiled, the others do not wait for ever."""
+    seen, packed, advance = [], local.packed, Slots.advance
+
+    def pack(group):
+        seen.append(len(group.which))
+        if broken and len(group.which) == 2:
+            raise ValueError("no such program")
+        return packed(group)
+
+    monkeypatch.setattr(local, "packed", pack)
+    monkeypatch.setattr(
+        Slots, "advance", lambda self, clock: (seen.append("steps"), advance(self, clock))
+    )
+    specs, voice = [small("gated", 0), small("gated", 1), small("elman")], Voice()
+    local.work(specs, range(3), Settings(tmp_path), (3, 0), voice)
+    told = {said[1]: said[2].status for said in voice.said if said[0] == "end"}
+    assert (
+        told == {0: "failed", 1: "failed", 2: "finished"}
+        if broken
+        else set(told.values()) == {"finished"}
+    )
+    assert seen[0] == 2 and (broken or seen.index("steps") < seen.index(1))
 
 
 @pytest.mark.slow

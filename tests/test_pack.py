@@ -247,3 +247,15 @@ def test_preparing_a_pack_compiles_and_runs_nothing_on_its_devices(monkeypatch):
     )
     pack.evaluate((state.params, state.rest), nobody, "valid")
     assert compiled in ran and len(pack.measures) == 1  # what was compiled is what measures
+
+
+def test_states_drawn_while_a_pack_compiles_are_those_of_its_runs():
+    program = made(signature(spec()))
+    members = [program.member(seed) for seed in (4, 5, 6)]
+    pack = Pack(program, 2).prepare(iter(members))
+    assert [member.seed for member, _ in pack.begun] == [4, 5], "as many as it holds"
+    for member in (members[1], members[0], members[2]):
+        got, want = pack.begin(member), program.begin(member)
+        for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert not pack.begun
