@@ -30,6 +30,12 @@ def label(part: Mapping, names: Mapping[str, Mapping]) -> str:
     return f"{name}({', '.join(f'{key}={show(value)}' for key, value in changes.items())})"
 
 
+def known_as(row: str, cells: Mapping[str, Mapping]) -> str:
+    """Return a row's name with its cell called as tables call it: `greff/v, rate=1` is `peephole, rate=1`."""
+    name, comma, rest = row.partition(",")
+    return f"{label(cells[name], cells)}{comma}{rest}" if name in cells else row
+
+
 def variant(spec: Mapping, cells: Mapping[str, Mapping], wraps: Mapping[str, Mapping]) -> str:
     """Return what a resolved spec's cell is called: `lstm`, inside a wrapper `lstm + zoneout`."""
     cell, wrap = label(spec["cell"], cells), spec.get("wrap")

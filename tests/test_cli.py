@@ -141,6 +141,17 @@ def test_a_failed_run_is_named_and_the_others_go_on(folder, capsys, monkeypatch)
     assert "Piano_midi.mat" in err[0] and "seed 0" in err[0] and "Traceback" not in "".join(err)
 
 
+def test_a_baseline_may_have_any_name_of_its_cell_and_a_wrong_one_is_a_mistake(folder, capsys):
+    assert cli.main(["run", "-m", "cell=greff/np,elman", "study=mine", *WORDS]) == 0
+    capsys.readouterr()
+    assert cli.main(["table", "--format", "json", "--baseline", "greff/np"]) == 0
+    table = json.loads("\n".join(lines(capsys)[0]))
+    assert [row["label"] for row in table["rows"]] == ["lstm", "elman"]
+    assert cli.main(["table", "--baseline", "lstn"]) == 2
+    (said,) = lines(capsys)[1]
+    assert "baseline: 'lstn'" in said and "'lstm'" in said
+
+
 def test_a_table_of_nothing_says_how_to_get_something(folder, capsys):
     (folder / "runs").mkdir()
     assert cli.main(["table"]) == 1

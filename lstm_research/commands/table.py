@@ -4,8 +4,9 @@ import argparse
 import sys
 
 from lstm_research import store, terminal
-from lstm_research.commands import FAILED
+from lstm_research.commands import FAILED, MISTAKE
 from lstm_research.config import named
+from lstm_research.label import known_as
 from lstm_research.render import FORMATS
 from lstm_research.table import table
 
@@ -26,7 +27,13 @@ def main(arguments: list[str]) -> int:
     if not records:
         print(f"no runs in {options.runs}; lstm-research quickstart makes some", file=sys.stderr)
         return FAILED
-    found = table(records, named("cell"), named("task"), named("wrap"), baseline=options.baseline)
+    cells, baseline = named("cell"), options.baseline
+    baseline = None if baseline is None else known_as(baseline, cells)
+    try:
+        found = table(records, cells, named("task"), named("wrap"), baseline=baseline)
+    except ValueError as error:  # a baseline that is no row, or a column of two metrics
+        print(error, file=sys.stderr)
+        return MISTAKE
     terminal.show(found) if options.format == "terminal" else print(
         FORMATS[options.format](found), end=""
     )
