@@ -30,9 +30,9 @@ def label(part: Mapping, names: Mapping[str, Mapping]) -> str:
     return f"{name}({', '.join(f'{key}={show(value)}' for key, value in changes.items())})"
 
 
-def known_as(row: str, cells: Mapping[str, Mapping]) -> str:
+def known_as(row: str | None, cells: Mapping[str, Mapping]) -> str | None:
     """Return a row's name with its cell called as tables call it: `greff/v, rate=1` is `peephole, rate=1`."""
-    name, comma, rest = row.partition(",")
+    name, comma, rest = (row or "").partition(",")
     return f"{label(cells[name], cells)}{comma}{rest}" if name in cells else row
 
 

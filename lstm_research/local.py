@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -230,7 +230,9 @@ def work(
     if len(specs) > 1:
         for line in told(groups, *counts, cores):
             voice.say("tell", line)
-    with ThreadPoolExecutor(cores) as compilers, released(threading.Event()) as going:
+    with ThreadPoolExecutor(cores) as compilers, contextlib.ExitStack() as end:
+        going = threading.Event()
+        end.callback(going.set)  # however it ends: nobody waits for what will not happen
         ready = [
             compilers.submit(prepared, group, specs, going, group is groups[0]) for group in groups
         ]
@@ -251,18 +253,7 @@ def prepared(group: Group, specs: Sequence[RunSpec], going: threading.Event, fir
     """Compile the programs of a group; all but the first wait for it to train: one thread has Python."""
     if not first:
         going.wait()
-    pack = packed(group)
-    pack.under_way = going
-    return pack.prepare(member(specs[k], group.over) for k in group.which)
-
-
-@contextlib.contextmanager
-def released(event: threading.Event) -> Iterator[threading.Event]:
-    """Set an event at the end, however it comes: nobody waits for what will not happen."""
-    try:
-        yield event
-    finally:
-        event.set()
+    return packed(group, going).prepare(member(specs[k], group.over) for k in group.which)
 
 
 def _wait(future: Future) -> None:

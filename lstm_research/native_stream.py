@@ -71,10 +71,8 @@ class Stepper:
             made,
             [held[i] for i, _ in sorted(before.items(), key=lambda pair: pair[1])],
         ]
-        self.free, self.odd = (
-            free,
-            0,
-        )  # C has no more than addresses: arrays live as long as this does
+        self.free = free  # C has no more than addresses: arrays live as long as this does
+        self.odd = 0
         self.calls = [
             (
                 pointers(self.sets[odd]),

@@ -26,9 +26,7 @@ from lstm_research.native_stages import Block, Stage
 WORD, POINTER = ir.IntType(64), ir.PointerType()
 ZERO = ir.Constant(WORD, 0)
 FLOATS = 4  # bytes: what a vector is aligned to in the arrays of others
-ABREAST = (
-    4  # vectors whose equations are written in turn: each alone waits for itself at every step
-)
+ABREAST = 4  # vectors whose equations are written in turn: one alone waits for itself at each
 
 
 def word(value: int) -> ir.Constant:

@@ -43,7 +43,7 @@ class Pack:
 
     serial: one run after another on each device; None: on a CPU. A width that the devices do not
     divide is rounded up, and one that does not fit their memory is cut. shares: devices that share the
-    batch of the one run of a pack of width 1.
+    batch of the one run of a pack of width 1. under_way: an event that others wait for.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Pack:
         devices: Sequence[Any] | None = None,
         serial: bool | None = None,
         shares: int = 1,
+        under_way: threading.Event | None = None,
     ) -> None:
         devices = jax.devices() if devices is None else devices
         self.program = program
@@ -66,7 +67,7 @@ class Pack:
             self.devices = list(devices[:shares])
         places = np.array(self.devices).reshape(-1, self.shares)
         self.mesh = Mesh(places, ("runs", shards.AXIS))
-        self.under_way = threading.Event()  # its first steps are being taken, or never will be
+        self.under_way = under_way or threading.Event()  # set when its first steps are taken
         self.begun: list[tuple[Member, State]] = []
         self.compile_s = 0.0
         self.busy_s = 0.0  # seconds that its devices have computed, the mean over them

@@ -18,6 +18,7 @@ that is announced where no run stops early.
 """
 
 import math
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -151,9 +152,9 @@ def pace_of(static: Signature, batch: int) -> Pace:
     return PACES[key]
 
 
-def packed(group: Group) -> Pack:
-    """Return the pack of a group, not yet compiled."""
-    return Pack(program(group.static), len(group.which))
+def packed(group: Group, under_way: threading.Event | None = None) -> Pack:
+    """Return the pack of a group, not yet compiled; under_way: set once it trains."""
+    return Pack(program(group.static), len(group.which), under_way=under_way)
 
 
 def told(groups: Sequence[Group], jobs: int, before: int, cores: int) -> list[str]:

@@ -102,7 +102,7 @@ class Program:
         """The shapes of a run's state."""
         return jax.eval_shape(self.begin, 0)
 
-    @cached_property
+    @property
     def drawn(self) -> Batch:
         """The shapes of a training batch."""
         return drawn(self.task, self.budget.batch)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from lstm_research.digits import probability
 from lstm_research.entry import LEVEL, Entry, compared, entry, marked, natural
-from lstm_research.label import label, nearest, show, variant
+from lstm_research.label import known_as, label, nearest, show, variant
 from lstm_research.plain import canonical, digest, flatten
 from lstm_research.spelling import unknown
 from lstm_research.stats import smallest_p
@@ -78,14 +78,15 @@ def table(
 ) -> Table:
     """Gather records into a table.
 
-    cells, tasks, wraps: catalogue, name -> resolved dict. split: "test" or "valid". baseline: label of
-    the row that the others are compared with, seed by seed. One spec in two studies is one run.
-    Raises ValueError for a baseline that is no row, and for a column whose runs differ in their
+    cells, tasks, wraps: catalogue, name -> resolved dict. split: "test" or "valid". baseline: the row
+    that the others are compared with, seed by seed, by any name of its cell. One spec in two studies is
+    one run. Raises ValueError for a baseline that is no row, and for a column whose runs differ in their
     metric.
     """
     single = distinct(records)
     ended = [record for record in single if record.result is not None]
     runs = named(ended, cells, tasks, wraps)
+    baseline = known_as(baseline, cells)
     return gathered(runs, len(single) - len(ended), split=split, baseline=baseline)
 
 

@@ -30,12 +30,9 @@ def main(arguments: list[str]) -> int:
     except figure.MissingPackage as error:
         print(error, file=sys.stderr)
         return FAILED
-    from lstm_research.config import named  # these take a second to import
-    from lstm_research.label import known_as
-    from lstm_research.report.write import Wanted, Written, watch, write
+    from lstm_research.report.write import Wanted, Written, watch, write  # a second to import
 
-    baseline = None if options.baseline is None else known_as(options.baseline, named("cell"))
-    wanted = Wanted(Path(options.runs), Path(options.out), options.study, baseline)
+    wanted = Wanted(Path(options.runs), Path(options.out), options.study, options.baseline)
 
     def tell(written: Written) -> None:
         print(f"{wanted.out}: {written.runs} runs, {written.size / 1e6:.2f} MB", flush=True)

@@ -6,7 +6,6 @@ import sys
 from lstm_research import store, terminal
 from lstm_research.commands import FAILED, MISTAKE
 from lstm_research.config import named
-from lstm_research.label import known_as
 from lstm_research.render import FORMATS
 from lstm_research.table import table
 
@@ -27,10 +26,9 @@ def main(arguments: list[str]) -> int:
     if not records:
         print(f"no runs in {options.runs}; lstm-research quickstart makes some", file=sys.stderr)
         return FAILED
-    cells, baseline = named("cell"), options.baseline
-    baseline = None if baseline is None else known_as(baseline, cells)
+    cells, tasks, wraps = map(named, ("cell", "task", "wrap"))
     try:
-        found = table(records, cells, named("task"), named("wrap"), baseline=baseline)
+        found = table(records, cells, tasks, wraps, baseline=options.baseline)
     except ValueError as error:  # a baseline that is no row, or a column of two metrics
         print(error, file=sys.stderr)
         return MISTAKE

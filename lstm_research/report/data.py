@@ -16,6 +16,7 @@ from scipy.special import stdtrit
 from lstm_research import digits
 from lstm_research.entry import LEVEL, Entry, compared, fate
 from lstm_research.grid import agreed
+from lstm_research.label import known_as
 from lstm_research.plain import canonical, plain
 from lstm_research.report import curves, pictures
 from lstm_research.store import Record
@@ -67,6 +68,7 @@ def data(
 ) -> dict[str, Any]:
     """Return the data of a page; raises as `table.table`. One spec in two studies is one run."""
     single = [record for record in distinct(records) if record.spec]
+    baseline = known_as(baseline, cells)
     found = arranged(named(single, cells, tasks, wraps), baseline)
     shelves = {name: Shelf() for name in (*PARTS, "environment")}
     runs = [described(run, found, shelves) for run in found.runs]
