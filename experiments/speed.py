@@ -133,7 +133,9 @@ def main() -> None:
         print(rendered(path))
     else:
         (on_gpu if options.gpu else on_cpu)(options, path)
-    picture.draw(path)
+    if picture.draw(path) is None:
+        why = "it needs a training step, and matplotlib: pip install -e '.[report]'"
+        print(f"no picture was drawn: {why}", file=sys.stderr)
 
 
 if __name__ == "__main__":
