@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+from lstm_research.cores import usable
+
 PACKAGE = Path(__file__).resolve().parent
 DISTRIBUTIONS = ("lstm_research", "jax", "jaxlib", "flax", "optax", "numpy")
 
@@ -34,14 +36,9 @@ def environment() -> dict:
         "platform": jax.default_backend(),
         "device": jax.devices()[0].device_kind,
         "devices": jax.device_count(),
-        "cores": _cores(),
+        "cores": usable(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def _cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 @functools.cache

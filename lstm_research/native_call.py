@@ -22,7 +22,7 @@ from jax.extend import core
 from jax.interpreters import batching, mlir
 from llvmlite import ir
 
-from lstm_research import foreign, kept_code
+from lstm_research import foreign, kept_code, native_team
 from lstm_research.foreign import (
     ARGUMENTS,
     DATA,
@@ -100,7 +100,9 @@ def handler(kernel: Kernel, steps: int) -> None:
         found.append(array)
     sides = pointer(pointer(pointer(frame, ARGUMENTS), 8 * steps), SIDES)
     with flushed(build):
-        build.call(kernel.function, [*found, build.load(sides, typ=WORD)])
+        arguments, results = found
+        many: Any = build.load(sides, typ=WORD)
+        native_team.call(build, kernel.function, kernel.spec.team, arguments, results, many)
     build.ret(none)
 
 

@@ -2,72 +2,70 @@
 
 Arrays that change from step to step are `time batch width`, those of a sequence `batch width`, what all
 share `width`. Nothing is padded: vectors have as many lanes as divide the units. A step is found through
-a table of pointers, one for each array, which the loop over time fills in.
+a table of pointers, one for each array, which the loop over time fills in. Threads may share a call
+(`native_team.py`): a stage, the packing and a product over steps fall into panels, which anybody does.
 """
 
 # llvmlite leaves its builders untyped:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 
 from lstm_research.native_math import FLOAT, Vectors
-from lstm_research.native_plan import Layout, Pass, Spec, depths, split
+from lstm_research.native_panel import Panels
+from lstm_research.native_plan import Layout, Pass, Spec, depths
 from lstm_research.native_product import Summed
-from lstm_research.native_tile import POINTER, WORD, Tile, repeat, word
+from lstm_research.native_stages import Block
+from lstm_research.native_team import Team
+from lstm_research.native_tile import FLOATS, POINTER, WORD, repeat, word
+
+SUMS = ("summed", "product")  # kinds of outputs that begin with zeros
+FILL = "llvm.memset.p0.i64"
 
 
 class Kernel:
-    """Writes the module of a kernel: the function `kernel`(arguments, results, steps).
+    """Writes the module of a kernel: the function `kernel`(arguments, results, steps, tickets, who).
 
-    And `ready`(arguments, results) before it, where matrices are packed once.
+    And `ready`(arguments, results) before it, where matrices are packed once. tickets: where the numbers
+    of a team lie; who: which of its threads this is.
     """
 
     def __init__(self, spec: Spec, layout: Layout) -> None:
         """Write it."""
         self.spec, self.layout, self.module = spec, layout, ir.Module("kernel")
-        self.packed, outs = layout.memory.packed, spec.stages.program.outputs
-        self.tiles = {
-            (at, rows, wide): Tile(
-                self.module, f"stage{at}_{rows}_{wide}", layout.memory, stage, now, outs, rows, wide
-            ).function
-            for at, (stage, now) in enumerate(layout.work)
-            for rows, wide in self.sizes(now)
-        }
+        self.packed = layout.memory.packed
+        self.stages = [
+            Panels(self.module, f"stage{i}", spec, layout, *each)
+            for i, each in enumerate(layout.work)
+        ]
         self.summed = [
-            Summed(self.module, f"product{i}", spec, each).function
-            for i, each in enumerate(spec.products)
+            Summed(self.module, f"product{i}", spec, each) for i, each in enumerate(spec.products)
         ]
         self.write()
 
-    def sizes(self, now: Sequence[Pass]) -> list[tuple[int, int]]:
-        """Return the tiles of a stage, the whole array where it has no product."""
-        units = self.spec.hidden // self.spec.lanes
-        if not now:
-            return [(self.spec.rows, units)]
-        rows, wide = split(self.spec.rows, now[0].rows), split(units, now[0].vectors)
-        return [(a, b) for a, _ in rows for b, _ in wide]
-
     def write(self) -> None:
-        """Write the function: pack the matrices, clear what is summed, run the steps."""
+        """Write the function: clear what is summed, pack the matrices, run the steps."""
         if self.spec.once:
             self.begin("ready")
+            self.team = Team(self.build, 1, None, None)
             self.pack_all()
             self.build.ret_void()
-        self.function, (self.steps,) = self.begin("kernel", WORD)
+        self.function, (self.steps, tickets, self.who) = self.begin("kernel", WORD, POINTER, WORD)
         build, outputs = self.build, self.spec.outputs
+        self.team = Team(build, self.spec.team, tickets, self.who)
         self.table = build.alloca(POINTER, word(self.packed + 1))
         self.enter(self.packed, self.free)
         for i, begin in enumerate(self.layout.kept):
             self.enter(len(self.spec.inputs) + len(outputs) + i, self.moved(self.free, begin))
+        if any(each.kind in SUMS for each in outputs):
+            self.team.share(1, self.clear)
         if not self.spec.once:
             self.pack_all()
-        for i, each in enumerate(outputs):
-            if each.kind in ("summed", "product"):
-                self.clear(self.made[i], each.rows * each.width)
         repeat(build, self.steps, self.step)
+        self.team.wake()
         build.ret_void()
 
     def begin(self, name: str, *more: Any) -> tuple[Any, list[Any]]:
@@ -101,48 +99,48 @@ class Kernel:
         """Write a pointer into the table."""
         self.build.store(pointer, self.build.gep(self.table, [word(entry)], source_etype=POINTER))
 
-    def clear(self, pointer: Any, size: int) -> None:
-        """Write zeros."""
-        zero = ir.Constant(FLOAT, 0.0)
-        repeat(
-            self.build,
-            word(size),
-            lambda i: self.build.store(zero, self.moved(pointer, i)) and None,
-        )
+    def clear(self, _: Any) -> None:
+        """Write zeros where sums will be."""
+        build, byte, no = self.build, ir.IntType(8), ir.Constant(ir.IntType(1), 0)
+        kind = ir.FunctionType(ir.VoidType(), [POINTER, byte, WORD, no.type])
+        fill = build.module.globals.get(FILL) or ir.Function(build.module, kind, FILL)
+        for i, each in enumerate(self.spec.outputs):
+            if each.kind in SUMS:
+                zeros = [ir.Constant(byte, 0), word(FLOATS * each.rows * each.width), no]
+                build.call(fill, [self.made[i], *zeros])
 
     def pack(self, each: Pass) -> None:
         """Copy the matrices of a pass into panels: for each of them, group and k, the vectors in order."""
-        build, spec = self.build, self.spec
-        units, lanes, wide = spec.hidden // spec.lanes, spec.lanes, each.vectors
+        build, spec, lanes = self.build, self.spec, self.spec.lanes
         vectors, per = Vectors(build, lanes), depths(each, spec.hidden) * each.vectors * lanes
 
-        def one(unit: Any) -> None:
-            panel, p = build.udiv(unit, word(wide)), build.urem(unit, word(wide))
-            last = build.icmp_signed("==", panel, word(units // wide))
-            now = build.select(last, word(units % wide), word(wide))  # vectors of this panel
-            target = build.add(word(each.base), build.mul(panel, word(per)))
+        def panel(place: Any, wide: int) -> None:
+            target = build.add(word(each.base), build.mul(place, word(per)))
+            unit = build.mul(place, word(each.vectors * lanes))
             for _, terms in each.groups:
-                line = build.mul(now, word(len(terms)))
-                for t, (_, block) in enumerate(terms):
-                    argument, columns = spec.matrices[block.leaf]
-                    begin = block.row * spec.hidden * columns + block.at * spec.hidden
+                sources = [self.source(block) for _, block in terms]
+                line = len(terms) * wide * lanes
 
-                    def row(k: Any, t: int = t, argument: int = argument, columns: int = columns,
-                            begin: int = begin, target: Any = target, line: Any = line) -> None:  # fmt: skip
-                        source = build.add(build.mul(k, word(columns)), word(begin))
-                        source = build.add(source, build.mul(unit, word(lanes)))
-                        r = build.load(
-                            self.moved(self.given[argument], source), typ=vectors.type, align=4
-                        )
-                        place = build.add(build.mul(k, line), build.add(build.mul(now, word(t)), p))
-                        place = build.add(target, build.mul(place, word(lanes)))
-                        build.store(r, self.moved(self.free, place), align=4 * lanes)
+                def row(k: Any, sources: Any = sources, line: int = line, to: Any = target) -> None:
+                    to = self.moved(self.free, build.add(to, build.mul(k, word(line))))
+                    for t, (matrix, columns) in enumerate(sources):
+                        begin = self.moved(matrix, build.add(build.mul(k, word(columns)), unit))
+                        for p in range(wide):
+                            where = self.moved(begin, p * lanes)
+                            r = build.load(where, typ=vectors.type, align=FLOATS)
+                            where = self.moved(to, (t * wide + p) * lanes)
+                            build.store(r, where, align=FLOATS * lanes)
 
-                    repeat(build, word(spec.hidden), row)
-                size = build.mul(line, word(spec.hidden * lanes))
-                target = build.add(target, size)
+                repeat(build, word(spec.hidden), row)
+                target = build.add(target, word(line * spec.hidden))
 
-        repeat(build, word(units), one)
+        self.team.panels(spec.hidden // lanes, each.vectors, panel)
+
+    def source(self, block: Block) -> tuple[Any, int]:
+        """Return where a block of a matrix begins, and the columns of the matrix."""
+        argument, columns = self.spec.matrices[block.leaf]
+        begin = block.row * self.spec.hidden * columns + block.at * self.spec.hidden
+        return self.moved(self.given[argument], begin), columns
 
     def step(self, count: Any) -> None:
         """Fill in the table and run every stage of a step."""
@@ -178,8 +176,10 @@ class Kernel:
                 kept = self.moved(self.free, build.add(word(self.layout.turns[i]), other))
                 pointer = build.select(last, pointer, kept)
             self.enter(len(spec.inputs) + i, pointer)
-        for at, (_, passes) in enumerate(self.layout.work):
-            self.run(at, passes)
+        sums = self.mine(self.layout.sums, self.layout.sums_size)
+        for each in self.stages:
+            one = lambda place, wide, each=each: each.write(build, self.table, sums, place, wide)
+            self.team.panels(each.units, each.wide, one)
         if spec.products:
             self.sum(count, last, now)
 
@@ -191,39 +191,18 @@ class Kernel:
             begin = now if spec.reverse else build.sub(build.add(now, word(1)), past)
             rows = build.mul(past, word(spec.rows))
             at = lambda array, width: self.moved(array, build.mul(begin, word(spec.rows * width)))
-            for each, function in zip(spec.products, self.summed, strict=True):
+            for each, summed in zip(spec.products, self.summed, strict=True):
                 data = [at(self.made[each.dz], spec.outputs[each.dz].width)]
                 for heard, target, _ in each.each:
                     array = (self.given if heard.given else self.made)[heard.array]
                     data += [at(array, heard.width), self.made[target]]
-                free = self.moved(self.free, self.layout.panel)
-                build.call(function, [free, rows, *data])
+                free = self.mine(self.layout.panel, self.layout.panel_size)
+                call = lambda i, f=summed.function, data=data, free=free: build.call(
+                    f, [free, rows, i, *data]
+                )
+                self.team.share(summed.panels, call)
 
-    def run(self, at: int, now: list[Pass]) -> None:
-        """Call the tiles of a stage, a panel for all rows after the other."""
-        build, spec = self.build, self.spec
-        if not now:
-            self.build.call(self.tiles[at, *self.sizes(now)[0]], [self.table, *[word(0)] * 3])
-            return
-        units, rows, wide = spec.hidden // spec.lanes, now[0].rows, now[0].vectors
-
-        def panel(size: int) -> Callable[[Any], None]:
-            def one(place: Any) -> None:
-                unit = build.mul(place, word(wide * spec.lanes))
-
-                def tile(i: Any) -> None:
-                    data = [self.table, build.mul(i, word(rows)), unit, place]
-                    build.call(self.tiles[at, rows, size], data)
-
-                if spec.rows // rows:
-                    repeat(build, word(spec.rows // rows), tile)
-                if left := spec.rows % rows:
-                    data = [self.table, word(spec.rows - left), unit, place]
-                    build.call(self.tiles[at, left, size], data)
-
-            return one
-
-        if units // wide:
-            repeat(build, word(units // wide), panel(wide))
-        if left := units % wide:
-            panel(left)(word(units // wide))
+    def mine(self, begin: int, size: int) -> Any:
+        """Return a place in the scratch of which each thread has its own."""
+        offset = self.build.mul(self.who, word(size))
+        return self.moved(self.free, self.build.add(offset, word(begin)))

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lstm_research import native_call
+from lstm_research import native_call, native_team
 from lstm_research.axes import Array, Tree
 from lstm_research.native_math import refusal as unwritten
 from lstm_research.native_plan import Heard, Output, Product, Spec, laid
@@ -58,7 +58,8 @@ def multiplied(spec: Spec, pairs: Any) -> Spec:
 def described(shape: Shape, found: Traced, kinds: Any) -> Spec:
     """Return what a kernel is made of; raise Unblockable where a part of it cannot be written."""
     hidden, here = shape.hidden, native_call.processor()
-    batch, given = found.arrays[found.timed].shape[1], len(found.arrays)
+    (steps, batch, _), given = found.arrays[found.timed].shape, len(found.arrays)
+    products = batch * sum(r.size for r in found.matrices)
     counts = enumerate(found.program.counts)
     return Spec(
         stages=cut(found, hidden, unwritten),
@@ -72,4 +73,5 @@ def described(shape: Shape, found: Traced, kinds: Any) -> Spec:
         lanes=math.gcd(hidden, here.lanes),
         registers=here.sums,
         reverse=shape.reverse,
+        team=native_team.size(products, steps),
     )

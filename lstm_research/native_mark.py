@@ -20,8 +20,9 @@ import numpy as np
 from lstm_research.native_plan import Spec
 
 WRITERS = (
-    "native_call", "native_kernel", "native_math", "native_plan", "native_product", "native_stages",
-    "native_stream", "native_tile", "foreign", "forms",
+    "native_call", "native_equations", "native_kernel", "native_math", "native_panel", "native_plan",
+    "native_product", "native_stages", "native_stream", "native_sums", "native_team", "native_tile",
+    "foreign", "forms",
 )  # fmt: skip
 PLAIN = (bool, int, float, str, bytes, type(None), np.dtype, np.generic, type)
 

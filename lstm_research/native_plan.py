@@ -68,6 +68,7 @@ class Spec(NamedTuple):
     registers: int  # sums that a tile may hold
     reverse: bool
     once: bool = False  # matrices are packed by a function of its own, before any call
+    team: int = 1  # threads that share a call
 
 
 class Place(NamedTuple):
@@ -84,7 +85,8 @@ class Place(NamedTuple):
 class Pass(NamedTuple):
     """Sums that a tile holds at once: for each operand, which sums read it, and what they read.
 
-    base: where its panels begin in the packed matrices, in numbers.
+    base: where its panels begin in the packed matrices, in numbers; blocks: of units that an operand has,
+    one after the other for all rows.
     """
 
     sums: tuple[Any, ...]
@@ -92,6 +94,8 @@ class Pass(NamedTuple):
     rows: int
     vectors: int
     base: int
+    blocks: int
+    tiles: int  # that the rows fall into
 
 
 class Memory(NamedTuple):
@@ -112,6 +116,8 @@ def depths(each: Pass, hidden: int) -> int:
     return sum(len(terms) for _, terms in each.groups) * hidden
 
 
+BYTES = 4
+CLOSE = 2**15  # bytes of the first cache
 TOGETHER = 256  # rows that a product over steps takes at once, at least
 
 
@@ -133,10 +139,21 @@ def passes(spec: Spec, stage: Stage, base: int) -> list[Pass]:
             for operand, block in each.terms:
                 groups.setdefault(operand, []).append((j, block))
         heard = tuple((operand, tuple(terms)) for operand, terms in groups.items())
-        now = Pass(tuple(each.made for each in some), heard, m, p, base)
+        most = max(len(terms) for terms in groups.values())
+        blocks = cuts(spec.hidden, p * most * spec.lanes * BYTES) if m < spec.rows else 1
+        now = Pass(tuple(each.made for each in some), heard, m, p, base, blocks, -(-spec.rows // m))
         base += depths(now, spec.hidden) * spec.hidden
         made.append(now)
     return made
+
+
+def cuts(hidden: int, line: int) -> int:
+    """Return into how many blocks a panel is cut; line: bytes of a unit."""
+    if hidden * line <= CLOSE:
+        return 1
+    return next(
+        n for n in range(1, hidden + 1) if hidden % n == 0 and hidden // n * line <= CLOSE // 2
+    )
 
 
 def tiled(rows: int, units: int, n: int, registers: int) -> tuple[int, int]:
@@ -173,7 +190,10 @@ class Layout(NamedTuple):
     ]  # where values that cross stages begin, which have the entries before `memory.packed`
     turns: dict[int, int]  # by carried output: where its two buffers begin
     together: int  # steps of a product at once
-    panel: int  # where its panel begins
+    panel: int  # where its panel begins, one for each thread
+    panel_size: int
+    sums: int  # where the sums of a panel begin, for each thread
+    sums_size: int
     scratch: int
 
 
@@ -215,8 +235,19 @@ def laid(spec: Spec) -> Layout:
         if each.kind == "carried":
             turns[i], base = base, base + 2 * spec.rows * each.width
     together = -(-TOGETHER // spec.rows)  # steps
-    panel, base = base, base + together * spec.rows * spec.registers * spec.lanes
-    return Layout(memory, tuple(work), kept, turns, together, panel, base)
+    panel, size = base, together * spec.rows * spec.registers * spec.lanes if spec.products else 0
+    base += spec.team * size
+    sums = base
+    most = max((whole_sums(spec, now) for _, now in work if now), default=0)
+    base += spec.team * most
+    return Layout(memory, tuple(work), kept, turns, together, panel, size, sums, most, base)
+
+
+def whole_sums(spec: Spec, now: Sequence[Pass]) -> int:
+    """Return how many numbers the sums of a panel are, in whole lines of a cache."""
+    rows = -(-spec.rows // now[0].rows) * now[0].rows
+    count = sum(len(each.sums) for each in now) * rows * now[0].vectors * spec.lanes
+    return -(-count // 16) * 16
 
 
 def shared(spec: Spec) -> dict[int, int]:

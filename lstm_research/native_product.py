@@ -15,6 +15,7 @@ from llvmlite import ir
 
 from lstm_research.native_math import FLOAT, Vectors
 from lstm_research.native_plan import Product, Spec, split, tiled
+from lstm_research.native_team import one
 from lstm_research.native_tile import FLOATS, POINTER, WORD, outer, repeat, splat, word
 
 
@@ -29,7 +30,7 @@ class Side(NamedTuple):
 
 
 class Summed:
-    """Writes the function (free, rows, dz, then v and dR of each) of a product."""
+    """Writes the function (free, rows, panel, dz, then v and dR of each): a panel of a product's columns."""
 
     def __init__(self, module: ir.Module, name: str, spec: Spec, product: Product) -> None:
         """Write it; free: room for the columns of a panel."""
@@ -38,12 +39,13 @@ class Summed:
         units = self.width // spec.lanes
         widest = max(heard.width for heard, _, _ in product.each)
         self.vectors = tiled(widest, units, 1, spec.registers)[1]
+        self.panels = -(-units // self.vectors)
         kind = ir.FunctionType(
-            ir.VoidType(), [POINTER, WORD, POINTER, *[POINTER] * 2 * len(product.each)]
+            ir.VoidType(), [POINTER, WORD, WORD, POINTER, *[POINTER] * 2 * len(product.each)]
         )
         self.function = ir.Function(module, kind, name)
         self.function.linkage = "internal"
-        self.free, self.count, self.dz, *arrays = self.function.args
+        self.free, self.count, place, self.dz, *arrays = self.function.args
         self.sides = [
             Side(v, dr, heard.width, outputs[target].width, column)
             for v, dr, (heard, target, column) in zip(
@@ -52,34 +54,28 @@ class Summed:
         ]
         self.build = ir.IRBuilder(self.function.append_basic_block())
         self.of = Vectors(self.build, spec.lanes)
-        for wide, many in split(units, self.vectors):
-            begin = 0 if wide == self.vectors else units - wide
-            repeat(self.build, word(many), self.panel(wide, begin))
+        one(self.build, place, units, self.vectors, self.panel)
         self.build.ret_void()
 
-    def panel(self, wide: int, begin: int) -> Callable[[Any], None]:
-        """Return what writes the tiles of a panel of some vectors."""
+    def panel(self, place: Any, wide: int) -> None:
+        """Write the tiles of a panel of some vectors."""
         build, lanes = self.build, self.lanes
+        first = build.mul(place, word(self.vectors * lanes))
 
-        def one(place: Any) -> None:
-            first = build.add(build.mul(place, word(wide * lanes)), word(begin * lanes))
+        def copy(row: Any) -> None:
+            source = build.add(build.mul(row, word(self.width)), first)
+            for p in range(wide):
+                value = self.load(self.dz, build.add(source, word(p * lanes)))
+                place = build.add(build.mul(row, word(wide * lanes)), word(p * lanes))
+                where = build.gep(self.free, [place], source_etype=FLOAT)
+                build.store(value, where, align=FLOATS)
 
-            def copy(row: Any) -> None:
-                source = build.add(build.mul(row, word(self.width)), first)
-                for p in range(wide):
-                    value = self.load(self.dz, build.add(source, word(p * lanes)))
-                    place = build.add(build.mul(row, word(wide * lanes)), word(p * lanes))
-                    where = build.gep(self.free, [place], source_etype=FLOAT)
-                    build.store(value, where, align=FLOATS)
-
-            repeat(build, self.count, copy)
-            for side in self.sides:
-                most = min(side.read, max(1, self.most // wide))
-                for rows, many in split(side.read, most):
-                    top = 0 if rows == most else side.read - rows
-                    repeat(build, word(many), self.tile(side, rows, top, wide, first))
-
-        return one
+        repeat(build, self.count, copy)
+        for side in self.sides:
+            most = min(side.read, max(1, self.most // wide))
+            for rows, many in split(side.read, most):
+                top = 0 if rows == most else side.read - rows
+                repeat(build, word(many), self.tile(side, rows, top, wide, first))
 
     def load(self, pointer: Any, place: Any) -> Any:
         """Return a vector."""
@@ -90,7 +86,7 @@ class Summed:
         """Return what writes a tile of dR: `rows` of its rows, from `top` on, and a panel's columns."""
         build, lanes = self.build, self.lanes
 
-        def one(place: Any) -> None:
+        def body(place: Any) -> None:
             line = build.add(build.mul(place, word(rows)), word(top))
             targets: list[Any] = []
             for m in range(rows):
@@ -100,7 +96,7 @@ class Summed:
             totals = [self.load(side.target, each) for each in targets]
             begun, phis, new = build.block, list[Any](), list[Any]()
 
-            def body(row: Any) -> None:
+            def step(row: Any) -> None:
                 for total in totals:
                     phis.append(build.phi(self.of.type))
                     phis[-1].add_incoming(total, begun)
@@ -117,11 +113,11 @@ class Summed:
                     now[m * wide + p] = self.of.fma(v, r, now[m * wide + p])
                 new.extend(now)
 
-            repeat(build, self.count, body)
+            repeat(build, self.count, step)
             inside = phis[0].parent
             for phi, total, target in zip(phis, new, targets, strict=True):
                 phi.add_incoming(total, inside)
                 where = build.gep(side.target, [target], source_etype=FLOAT)
                 build.store(total, where, align=FLOATS)
 
-        return one
+        return body

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from llvmlite import ir
 
-from lstm_research import native_call
+from lstm_research import native_call, native_team
 from lstm_research.axes import Tree
 from lstm_research.cell import Cell, Weights, given, project, sizes
 from lstm_research.masks import Masks
@@ -56,7 +56,9 @@ class Stepper:
         data, _ = flattened(fed, weights, None, carry, x, Masks(None, None))
         step, kinds = there(fed, False, False, data)
         found = traced(Emitted(step), kinds, weights.r, hidden, None)
-        spec = described(Shape(fed, hidden, False), found, lambda i: "steps")._replace(once=True)
+        spec = described(Shape(fed, hidden, False), found, lambda i: "steps")._replace(
+            once=True, team=1
+        )
         layout = laid(spec)
         self.inputs = np.zeros((features, rows), np.float32)
         turned = lambda array: np.require(array, np.float32, ["C", "W"])
@@ -126,6 +128,7 @@ def text(spec: Spec, layout: Layout) -> str:
     function = ir.Function(kernel.module, kind, "take")
     build = ir.IRBuilder(function.append_basic_block())
     with native_call.flushed(build):
-        build.call(kernel.function, [*function.args, word(1)])
+        arguments, results = function.args
+        native_team.call(build, kernel.function, 1, arguments, results, word(1))
     build.ret_void()
     return str(kernel.module)

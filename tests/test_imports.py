@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "lstm_research"
 ORDER = (
-    "axes", "spelling", "masks", "precision", "cell", "linear", "moments", "initial",
+    "axes", "spelling", "cores", "masks", "precision", "cell", "linear", "moments", "initial",
     "activation", "legal", "stamped", "gated", "superset", "cells.elman", "cells.fgr",
     "cells.gru_before", "cells.brc", "cells.indrnn",
     "cells.mgu", "cells.ran", "cells.star", "cells.atr", "cells.cfn", "cells.fastgrnn", "cells.lem",
@@ -23,9 +23,8 @@ ORDER = (
     "states", "unroll", "parallel", "newton", "cotangents",
     "blockwise", "blocked", "padding", "kernel_step", "kernel", "fused_gpu",
     "disk", "kept_code", "foreign", "forms", "native_math", "native_stages", "native_plan",
-    "whole_step", "native_tile",
-    "native_product",
-    "native_kernel", "native_mark", "native_call", "native_launch", "native",
+    "whole_step", "native_tile", "native_team", "native_sums", "native_equations", "native_panel",
+    "native_product", "native_kernel", "native_mark", "native_call", "native_launch", "native",
     "cuda_math", "cuda_plan", "cuda_pack",
     "cuda_products", "cuda_kernel", "cuda_driver", "cuda_call", "cuda_trace", "cuda", "columns",
     "fused_columns", "fused", "engines", "native_stream", "stream", "catalogue",
@@ -75,6 +74,10 @@ HEAVY = {
     "llvmlite": {
         "native_math",
         "native_tile",
+        "native_team",
+        "native_sums",
+        "native_equations",
+        "native_panel",
         "native_product",
         "native_kernel",
         "native_call",

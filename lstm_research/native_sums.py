@@ -1,0 +1,201 @@
+"""The sums of a tile: v R for a few rows and vectors of units, none of which leaves its register.
+
+R lies in panels, the P n vectors of a tile one after another for each k, so that it is read in order. A
+panel that is larger than the first cache is read in blocks of k, each for all rows before the next.
+"""
+
+# llvmlite leaves its builders untyped:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+
+from lstm_research.native_math import FLOAT
+from lstm_research.native_plan import Memory, Pass, Place, depths
+from lstm_research.native_stages import Block
+from lstm_research.native_tile import FLOATS, POINTER, Tile, outer, repeat, splat, word
+
+FETCH, LINE = "llvm.prefetch.p0", 64  # bytes of a line of the caches
+Soon = tuple[Place, bool]  # an array, and whether it is written
+
+
+class Part(NamedTuple):
+    """Groups of a pass that a function multiplies: all of them, or one that is cut into blocks."""
+
+    now: Pass
+    begin: int  # sums of passes before
+    groups: Sequence[tuple[Any, Sequence[tuple[int, Block]]]]
+    ahead: int  # matrix blocks of groups before
+
+
+class Sums(Tile):
+    """Writes the function of a part: (.., panel, block)."""
+
+    def __init__(
+        self, module: ir.Module, name: str, memory: Memory, rows: int, wide: int, part: Part,
+        following: Part | None, soon: Sequence[Soon],
+    ) -> None:  # fmt: skip
+        """Write it; following: the part after it; soon: arrays that the equations of the tile touch.
+
+        Memory is asked for these, and for the next block, before they are needed.
+        """
+        now, self.following = part.now, following
+        homes = [memory.inputs.get(v) or memory.homes[v] for v, _ in part.groups]
+        entries = {place.entry for place in (*homes, *(place for place, _ in soon))}
+        super().__init__(module, name, memory, rows, wide, entries | {memory.packed}, 2)
+        build, lanes, (self.panel, self.block) = self.build, memory.lanes, self.more
+        self.steps, self.cut, self.tiles = memory.hidden // now.blocks, now.blocks, now.tiles
+        self.tile = build.udiv(self.row, word(now.rows))
+        data = self.packed(part)
+        if soon:
+            with build.if_then(build.icmp_signed("==", self.block, word(0))):
+                self.fetch_arrays(soon)
+        count, first = len(now.sums) * wide * rows, part.begin * wide * rows
+        if part.ahead or now.blocks > 1:
+            totals = self.before(first, count, not part.ahead)
+        else:
+            totals = [self.vectors.number(0.0)] * count
+        for operand, terms in part.groups:
+            totals = self.group(operand, terms, data, totals)
+            size = len(terms) * memory.hidden * wide * lanes
+            data = build.gep(data, [word(size)], source_etype=FLOAT)
+        for i, total in enumerate(totals):
+            build.store(total, self.sum(word(first + i)), align=lanes * FLOATS)
+        build.ret_void()
+
+    def packed(self, part: Part) -> Any:
+        """Return where a part of the panel begins."""
+        build, memory, lanes = self.build, self.memory, self.memory.lanes
+        size = depths(part.now, memory.hidden) * part.now.vectors * lanes
+        place = build.add(word(part.now.base), build.mul(self.panel, word(size)))
+        place = build.add(place, word(part.ahead * memory.hidden * self.wide * lanes))
+        return build.gep(self.bases[memory.packed], [place], source_etype=FLOAT)
+
+    def fetch(self, where: Any, writes: bool = False) -> None:
+        """Write that a line of memory is asked for."""
+        build, one = self.build, ir.IntType(32)
+        fetch = build.module.globals.get(FETCH) or ir.Function(
+            build.module, ir.FunctionType(ir.VoidType(), [POINTER, one, one, one]), FETCH
+        )
+        build.call(fetch, [where, *(ir.Constant(one, n) for n in (int(writes), 3, 1))])
+
+    def fetch_arrays(self, soon: Sequence[Soon]) -> None:
+        """Write that the arrays of the tile's equations are asked for."""
+        build = self.build
+        for place, writes in soon:
+            for m in range(self.rows):
+                row = build.add(self.row, word(m))
+                for unit in range(0, self.wide * self.memory.lanes, LINE // FLOATS):
+                    self.fetch(self.address(place, row, build.add(self.unit, word(unit))), writes)
+
+    def following_block(self, data: Any, size: int) -> Any:
+        """Return where the block after this one lies; after the last of a panel that of this one."""
+        build = self.build
+        other = data if self.following is None else self.packed(self.following)
+        last = build.icmp_signed("==", self.block, word(self.cut - 1))
+        return build.select(last, other, build.gep(data, [word(size)], source_etype=FLOAT))
+
+    def before(self, first: int, count: int, fresh: bool) -> list[Any]:
+        """Return the sums so far; fresh: the first block begins with zeros."""
+        build, kind, zero = self.build, self.vectors.type, self.vectors.number(0.0)
+        align, places = self.memory.lanes * FLOATS, range(first, first + count)
+        read = lambda: [build.load(self.sum(word(i)), typ=kind, align=align) for i in places]
+        if not fresh:
+            return read()
+        begun, again, after = build.block, build.append_basic_block(), build.append_basic_block()
+        build.cbranch(build.icmp_signed("==", self.block, word(0)), after, again)
+        build.position_at_end(again)
+        found = read()
+        build.branch(after)
+        build.position_at_end(after)
+        totals = [build.phi(kind) for _ in found]
+        for total, past in zip(totals, found, strict=True):
+            total.add_incoming(zero, begun)
+            total.add_incoming(past, again)
+        return totals
+
+    def group(
+        self, operand: Any, terms: Sequence[tuple[int, Block]], data: Any, totals: list[Any]
+    ) -> list[Any]:
+        """Write the loop over the units of a block that an operand has; return the sums after it."""
+        build, vectors, memory = self.build, self.vectors, self.memory
+        place = memory.inputs.get(operand) or memory.homes[operand]
+        wide, lanes = self.wide * len(terms), memory.lanes
+        past = build.mul(self.block, word(self.steps))
+        heard = [self.address(place, build.add(self.row, word(m)), past) for m in range(self.rows)]
+        data = build.gep(data, [build.mul(past, word(wide * lanes))], source_etype=FLOAT)
+        by = next(n for n in (4, 2, 1) if self.steps % n == 0)
+        size = self.steps * wide * lanes
+        ahead = self.following_block(data, size) if self.cut > 1 else None
+        share = -(
+            -by * wide * lanes * FLOATS // (LINE * self.tiles)
+        )  # lines, of each turn of each tile
+        begun, phis, new = build.block, list[Any](), list[Any]()
+        places = [j * self.wide + p for j, _ in terms for p in range(self.wide)]
+
+        def body(k: Any) -> None:
+            for total in totals:
+                phis.append(build.phi(vectors.type))
+                phis[-1].add_incoming(total, begun)
+            now = list(phis)
+            line = build.gep(data, [build.mul(k, word(wide * lanes))], source_etype=FLOAT)
+            ears = [build.gep(v, [k], source_etype=FLOAT) for v in heard]
+            if ahead is not None:
+                turn = build.add(
+                    build.udiv(k, word(by)), build.mul(self.tile, word(self.steps // by))
+                )
+                line_ahead = build.gep(
+                    ahead, [build.mul(turn, word(share * LINE // FLOATS))], source_etype=FLOAT
+                )
+                for i in range(share):
+                    self.fetch(
+                        build.gep(line_ahead, [word(i * LINE // FLOATS)], source_etype=FLOAT)
+                    )
+            for step in range(by):
+
+                def hear(m: int, step: int = step) -> Any:
+                    where = build.gep(ears[m], [word(step)], source_etype=FLOAT)
+                    return splat(build, build.load(where, typ=FLOAT), lanes)
+
+                def right(at: int, step: int = step) -> Any:
+                    offset = word((step * wide + at) * lanes)
+                    where = build.gep(line, [offset], source_etype=FLOAT)
+                    return build.load(where, typ=vectors.type, align=lanes * FLOATS)
+
+                for (m, at), (v, r) in outer(self.rows, wide, hear, right):
+                    which = (places[at] // self.wide * self.rows + m) * self.wide + places[
+                        at
+                    ] % self.wide
+                    now[which] = vectors.fma(v, r, now[which])
+            new.extend(now)
+
+        repeat(build, word(self.steps), body, by)
+        inside = phis[0].parent
+        for phi, total in zip(phis, new, strict=True):
+            phi.add_incoming(total, inside)
+        return new
+
+
+def parts(
+    module: ir.Module, name: str, memory: Memory, rows: int, wide: int, passes: Sequence[Pass],
+    soon: Sequence[Soon],
+) -> list[tuple[Any, int]]:  # fmt: skip
+    """Return the functions of a stage's sums in their order, and into how many blocks each is cut."""
+    every, begin = list[Part](), 0
+    for now in passes:
+        ahead = 0
+        for some in [(group,) for group in now.groups] if now.blocks > 1 else [now.groups]:
+            every.append(Part(now, begin, some, ahead))
+            ahead += len(some[0][1])
+        begin += len(now.sums)
+    return [
+        (
+            Sums(
+                module, f"{name}_{i}", memory, rows, wide, part, after, () if i else soon
+            ).function,
+            part.now.blocks,
+        )
+        for i, (part, after) in enumerate(zip(every, [*every, None][1:], strict=True))
+    ]

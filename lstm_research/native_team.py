@@ -1,0 +1,249 @@
+"""Threads that share one call of a kernel: the panels of a stage are tickets, and who is free takes one.
+
+All threads run the same function over the same steps. Work that is shared begins when all that was
+shared before it has ended. Two numbers say how far a team is, counted through the whole call: `next`, the
+first ticket that nobody has, and `done`, how many have ended. So nobody waits for a thread that comes
+late or never: it passes by what others have done. Every number is computed in the same way whoever
+computes it.
+
+On a busy machine a thread is sent away in the middle of a ticket, for milliseconds, and all wait for it.
+The first thread, which began the call, sends the others to sleep where it has waited for longer than
+several tickets take, and wakes them after some that it did alone, twice as many each time.
+
+A product of a few rows reads all of R at each step; two threads read half of it each, where two halves
+of a batch would read all of it twice.
+"""
+
+# JAX and llvmlite leave types unknown in their own signatures:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from llvmlite import ir
+
+from lstm_research.cores import usable
+from lstm_research.native_tile import POINTER, WORD, repeat, word
+
+LEAST = 200_000  # products of numbers a step, of each thread of a team
+AHEAD = 2_000_000  # and of all steps: a thread is there after some ten microseconds
+LINE = 16  # words: numbers that threads write lie so far apart
+PATIENCE = 256  # looks at a number that others change, before the processor is left to them
+LONG, SLACK = 8, 200_000  # tickets, and cycles more, that the first thread waits for another
+ALONE = 1_000  # tickets that it does alone then, at first
+NAP = 100  # microseconds
+HALF = ir.IntType(32)
+BEGIN, END = "pthread_create", "pthread_join"
+TOLD = (
+    POINTER,
+    POINTER,
+    WORD,
+    POINTER,
+    WORD,
+)  # what a thread is told: the arguments of its function
+
+
+def threads() -> int:
+    """Return how many threads a program of XLA may use within an operation."""
+    alone = "--xla_cpu_multi_thread_eigen=false" in os.environ.get("XLA_FLAGS", "")
+    if alone or os.name != "posix" or jax.local_device_count() > 1:  # other cores have other work
+        return 1
+    return usable()
+
+
+def size(products: int, steps: int) -> int:
+    """Return how many threads share a call; products: of numbers, at a step."""
+    if products < 2 * LEAST or products * steps < AHEAD:
+        return 1
+    return min(threads(), products // LEAST)
+
+
+class Team:
+    """Writes what a thread of a team does of shared work, within one function."""
+
+    def __init__(self, build: ir.IRBuilder, size: int, tickets: Any, who: Any) -> None:
+        """Take the first ticket; tickets: where `next`, `done` and `sleep` lie; who: 0 the first thread."""
+        self.build, self.size = build, size
+        if size > 1:
+            self.next, self.done, self.sleep = (
+                build.gep(tickets, [word(i * LINE)], source_etype=WORD) for i in range(3)
+            )
+            self.first = build.icmp_signed("==", who, word(0))
+            names = "begin", "mine", "took", "alone", "more"
+            self.at = {name: build.alloca(WORD, name=name) for name in names}
+            for name, value in zip(names, (0, 0, 0, 0, ALONE), strict=True):
+                build.store(word(value), self.at[name])
+            self.take()
+
+    def take(self) -> None:
+        """Write that a ticket is taken which nobody has."""
+        ticket = self.build.atomic_rmw("add", self.next, word(1), "monotonic")
+        self.build.store(ticket, self.at["mine"])
+
+    def share(self, count: int, body: Callable[[Any], Any]) -> None:
+        """Write body(0), body(1), .. below count, each done by one thread."""
+        build, at = self.build, self.at if self.size > 1 else {}
+        if self.size == 1:
+            repeat(build, word(count), body)
+            return
+        begin = build.load(at["begin"])
+        end = build.add(begin, word(count))
+        build.store(end, at["begin"])
+        ask, inside, after = (build.append_basic_block() for _ in range(3))
+        build.branch(ask)
+        build.position_at_end(ask)
+        mine = build.load(at["mine"])
+        build.cbranch(build.icmp_signed("<", mine, end), inside, after)
+        build.position_at_end(inside)
+        self.wait(begin)
+        now = self.clock()
+        body(build.sub(mine, begin))
+        build.atomic_rmw("add", self.done, word(1), "release")
+        build.store(build.sub(self.clock(), now), at["took"])
+        self.rest()
+        self.take()
+        build.branch(ask)
+        build.position_at_end(after)
+
+    def clock(self) -> Any:
+        """Return the cycles so far."""
+        return self.build.call(outside(self.build, "llvm.readcyclecounter", WORD), [])
+
+    def rest(self) -> None:
+        """Write that the first thread counts what it does alone, while others sleep."""
+        build, alone = self.build, self.at["alone"]
+        with build.if_else(self.first) as (first, others):
+            with first:
+                left = build.load(alone)
+                with build.if_then(build.icmp_signed(">", left, word(0))):
+                    build.store(build.sub(left, word(1)), alone)
+                    with build.if_then(build.icmp_signed("==", left, word(1))):
+                        self.wake()
+            with others:
+                look, nap, go = (build.append_basic_block() for _ in range(3))
+                build.branch(look)
+                build.position_at_end(look)
+                told = build.load_atomic(self.sleep, "monotonic", 8, typ=WORD)
+                build.cbranch(build.icmp_signed("!=", told, word(0)), nap, go)
+                build.position_at_end(nap)
+                build.call(outside(build, "usleep", HALF, HALF), [ir.Constant(HALF, NAP)])
+                build.branch(look)
+                build.position_at_end(go)
+
+    def wake(self) -> None:
+        """Write that nobody need sleep."""
+        if self.size > 1:
+            self.build.atomic_rmw("xchg", self.sleep, word(0), "monotonic")
+
+    def panels(self, units: int, wide: int, body: Callable[[Any, int], None]) -> None:
+        """Write body(place, vectors) for each panel of `wide` vectors of units, and one of the rest."""
+        whole, left = divmod(units, wide)
+        if self.size == 1:
+            if whole:
+                repeat(self.build, word(whole), lambda place: body(place, wide))
+            if left:
+                body(word(whole), left)
+        else:
+            self.share(whole + bool(left), lambda place: one(self.build, place, units, wide, body))
+
+    def wait(self, count: Any) -> None:
+        """Write that as many tickets have ended, after which all that they wrote is seen."""
+        build, since = self.build, self.clock()
+        before = build.block
+        look, again, leave, go = (build.append_basic_block() for _ in range(4))
+        build.branch(look)
+        build.position_at_end(look)
+        looks = build.phi(WORD)
+        looks.add_incoming(word(1), before)
+        done = build.load_atomic(self.done, "acquire", 8, typ=WORD)
+        build.cbranch(build.icmp_signed(">=", done, count), go, again)
+        build.position_at_end(again)
+        more = build.add(looks, word(1))
+        looks.add_incoming(more, again)
+        late = build.icmp_signed("==", build.urem(looks, word(PATIENCE)), word(0))
+        build.cbranch(late, leave, look)
+        build.position_at_end(leave)
+        with build.if_then(build.and_(self.first, self.long(since))):
+            build.atomic_rmw("xchg", self.sleep, word(1), "monotonic")
+            alone = build.load(self.at["more"])
+            build.store(alone, self.at["alone"])
+            build.store(build.mul(alone, word(2)), self.at["more"])
+        build.call(outside(build, "sched_yield", HALF), [])
+        looks.add_incoming(more, build.block)
+        build.branch(look)
+        build.position_at_end(go)
+
+    def long(self, since: Any) -> Any:
+        """Return whether a wait is longer than several tickets, and others are awake."""
+        build = self.build
+        most = build.add(build.mul(build.load(self.at["took"]), word(LONG)), word(SLACK))
+        late = build.icmp_signed(">", build.sub(self.clock(), since), most)
+        awake = build.icmp_signed("==", build.load(self.at["alone"]), word(0))
+        return build.and_(late, awake)
+
+
+def one(
+    build: ir.IRBuilder, place: Any, units: int, wide: int, body: Callable[[Any, int], None]
+) -> None:
+    """Write body(place, vectors) for a panel, whichever it is."""
+    whole, left = divmod(units, wide)
+    if not left or not whole:
+        body(place, wide if whole else left)
+        return
+    with build.if_else(build.icmp_signed("<", place, word(whole))) as (full, rest):
+        with full:
+            body(place, wide)
+        with rest:
+            body(place, left)
+
+
+def outside(build: ir.IRBuilder, name: str, returned: Any, *taken: Any) -> Any:
+    """Return a function of the C library."""
+    held = build.module.globals.get(name)
+    return held or ir.Function(build.module, ir.FunctionType(returned, taken), name)
+
+
+def call(
+    build: ir.IRBuilder, function: Any, size: int, arguments: Any, results: Any, steps: Any
+) -> None:
+    """Write function(arguments, results, steps, tickets, who), by a team that ends with the call.
+
+    Threads begin with the state of this one's arithmetic; one that cannot be had is not waited for.
+    """
+    none = ir.Constant(POINTER, None)
+    if size == 1:
+        build.call(function, [arguments, results, steps, none, word(0)])
+        return
+    tickets = build.alloca(WORD, word(3 * LINE))
+    tickets.align = 8 * LINE  # pyright: ignore[reportAttributeAccessIssue]
+    for place in (0, LINE, 2 * LINE):
+        build.store(word(0), build.gep(tickets, [word(place)], source_etype=WORD))
+    begin = outside(build, BEGIN, HALF, POINTER, POINTER, POINTER, POINTER)
+    end = outside(build, END, HALF, WORD, POINTER)
+    follow, threads = follower(build.module, function), list[tuple[Any, Any]]()
+    for who in range(1, size):
+        order, thread = build.alloca(POINTER, word(len(TOLD))), build.alloca(WORD)
+        for i, part in enumerate((arguments, results, steps, tickets, word(who))):
+            kept = build.inttoptr(part, POINTER) if TOLD[i] is WORD else part
+            build.store(kept, build.gep(order, [word(i)], source_etype=POINTER))
+        threads.append((thread, build.call(begin, [thread, none, follow, order])))
+    build.call(function, [arguments, results, steps, tickets, word(0)])
+    for thread, failed in threads:
+        with build.if_then(build.icmp_signed("==", failed, ir.Constant(HALF, 0))):
+            build.call(end, [build.load(thread), none])
+
+
+def follower(module: ir.Module, function: Any) -> Any:
+    """Write and return what another thread runs: the function, as it is told."""
+    made = ir.Function(module, ir.FunctionType(POINTER, [POINTER]), "follow")
+    made.linkage = "internal"
+    build = ir.IRBuilder(made.append_basic_block())
+    told: list[Any] = []
+    for i, kind in enumerate(TOLD):
+        part = build.load(build.gep(made.args[0], [word(i)], source_etype=POINTER), typ=POINTER)
+        told.append(build.ptrtoint(part, WORD) if kind is WORD else part)
+    build.call(function, told)
+    build.ret(ir.Constant(POINTER, None))
+    return made
