@@ -192,15 +192,22 @@ class Kernel:
             rows = build.mul(past, word(spec.rows))
             at = lambda array, width: self.moved(array, build.mul(begin, word(spec.rows * width)))
             for each, summed in zip(spec.products, self.summed, strict=True):
-                data = [at(self.made[each.dz], spec.outputs[each.dz].width)]
-                for heard, target, _ in each.each:
-                    array = (self.given if heard.given else self.made)[heard.array]
-                    data += [at(array, heard.width), self.made[target]]
+                arrays = [(self.given if v.given else self.made)[v.array] for v, _, _ in each.each]
+                heard = [
+                    at(array, v.width) for array, (v, _, _) in zip(arrays, each.each, strict=True)
+                ]
+                targets = [self.made[target] for _, target, _ in each.each]
+                dz = at(self.made[each.dz], spec.outputs[each.dz].width)
+                room = self.moved(self.free, self.layout.room)
                 free = self.mine(self.layout.panel, self.layout.panel_size)
-                call = lambda i, f=summed.function, data=data, free=free: build.call(
-                    f, [free, rows, i, *data]
+                copy = lambda i, f=summed.gather, told=(room, rows), v=heard: build.call(
+                    f, [*told, i, *v]
                 )
-                self.team.share(summed.panels, call)
+                add = lambda i, f=summed.function, told=(free, room, rows), to=(dz, *targets): (
+                    build.call(f, [*told, i, *to])
+                )
+                self.team.share(summed.parts, copy)
+                self.team.share(summed.panels, add)
 
     def mine(self, begin: int, size: int) -> Any:
         """Return a place in the scratch of which each thread has its own."""

@@ -37,7 +37,7 @@ class Panels:
         self.rows, self.wide = spec.rows, -(-self.units // parted)
         if now:
             self.rows, self.wide = now[0].rows, now[0].vectors
-        self.cut = any(each.blocks > 1 for each in now)
+        self.cut = any(each.blocks for each in now)
         self.per = sum(len(each.sums) for each in now) * self.rows * self.wide * spec.lanes
         touched = places(memory, stage, outs)
         soon = [(place, writes) for place, writes in touched.items() if place.width > 1]

@@ -85,8 +85,8 @@ class Place(NamedTuple):
 class Pass(NamedTuple):
     """Sums that a tile holds at once: for each operand, which sums read it, and what they read.
 
-    base: where its panels begin in the packed matrices, in numbers; blocks: of units that an operand has,
-    one after the other for all rows.
+    base: where its panels begin in the packed matrices, in numbers; blocks: into how many an operand's units
+    fall, each multiplied for all rows before the next; 0: tile by tile, all at once. tiles: of its rows.
     """
 
     sums: tuple[Any, ...]
@@ -95,7 +95,7 @@ class Pass(NamedTuple):
     vectors: int
     base: int
     blocks: int
-    tiles: int  # that the rows fall into
+    tiles: int
 
 
 class Memory(NamedTuple):
@@ -117,8 +117,9 @@ def depths(each: Pass, hidden: int) -> int:
 
 
 BYTES = 4
-CLOSE = 2**15  # bytes of the first cache
-TOGETHER = 256  # rows that a product over steps takes at once, at least
+CLOSE = 2**14  # bytes: half of the first cache
+TOGETHER = 64, 256  # rows that a product over steps takes at once: at least, at most
+NEAR = 3 * 2**14  # numbers of dz between, which stay in the second cache
 
 
 def passes(spec: Spec, stage: Stage, base: int) -> list[Pass]:
@@ -139,21 +140,20 @@ def passes(spec: Spec, stage: Stage, base: int) -> list[Pass]:
             for operand, block in each.terms:
                 groups.setdefault(operand, []).append((j, block))
         heard = tuple((operand, tuple(terms)) for operand, terms in groups.items())
-        most = max(len(terms) for terms in groups.values())
-        blocks = cuts(spec.hidden, p * most * spec.lanes * BYTES) if m < spec.rows else 1
-        now = Pass(tuple(each.made for each in some), heard, m, p, base, blocks, -(-spec.rows // m))
+        now = Pass(tuple(each.made for each in some), heard, m, p, base, 0, -(-spec.rows // m))
         base += depths(now, spec.hidden) * spec.hidden
         made.append(now)
-    return made
+    panels = sum(depths(each, spec.hidden) for each in made) * p * spec.lanes * BYTES
+    if m == spec.rows or panels <= 2 * CLOSE:
+        return made
+    return [each._replace(blocks=cuts(spec, each)) for each in made]
 
 
-def cuts(hidden: int, line: int) -> int:
-    """Return into how many blocks a panel is cut; line: bytes of a unit."""
-    if hidden * line <= CLOSE:
-        return 1
-    return next(
-        n for n in range(1, hidden + 1) if hidden % n == 0 and hidden // n * line <= CLOSE // 2
-    )
+def cuts(spec: Spec, now: Pass) -> int:
+    """Return into how many blocks a group of a panel is cut, so that each stays in the first cache."""
+    most = max(len(terms) for _, terms in now.groups) * now.vectors * spec.lanes * BYTES
+    sizes = (n for n in range(1, spec.hidden + 1) if spec.hidden % n == 0)
+    return next((n for n in sizes if spec.hidden // n * most <= CLOSE), spec.hidden)
 
 
 def tiled(rows: int, units: int, n: int, registers: int) -> tuple[int, int]:
@@ -190,6 +190,7 @@ class Layout(NamedTuple):
     ]  # where values that cross stages begin, which have the entries before `memory.packed`
     turns: dict[int, int]  # by carried output: where its two buffers begin
     together: int  # steps of a product at once
+    room: int  # where what it hears lies
     panel: int  # where its panel begins, one for each thread
     panel_size: int
     sums: int  # where the sums of a panel begin, for each thread
@@ -234,13 +235,18 @@ def laid(spec: Spec) -> Layout:
     for i, each in enumerate(outputs):
         if each.kind == "carried":
             turns[i], base = base, base + 2 * spec.rows * each.width
-    together = -(-TOGETHER // spec.rows)  # steps
+    widest = max((outputs[each.dz].width for each in spec.products), default=1)
+    together = -(-min(max(NEAR // widest, TOGETHER[0]), TOGETHER[1]) // spec.rows)  # steps
+    room = base
+    heard = (sum(v.width for v, _, _ in each.each) for each in spec.products)
+    base += together * spec.rows * max(heard, default=0)
+    base = -(-base // 16) * 16
     panel, size = base, together * spec.rows * spec.registers * spec.lanes if spec.products else 0
     base += spec.team * size
     sums = base
     most = max((whole_sums(spec, now) for _, now in work if now), default=0)
     base += spec.team * most
-    return Layout(memory, tuple(work), kept, turns, together, panel, size, sums, most, base)
+    return Layout(memory, tuple(work), kept, turns, together, room, panel, size, sums, most, base)
 
 
 def whole_sums(spec: Spec, now: Sequence[Pass]) -> int:

@@ -1,8 +1,8 @@
 """The products of a kernel that sum over steps: dR += v^T dz for all v that hear a dz, some steps at a time.
 
-A tile of dR stays in registers for all rows of those steps. The columns of dz that a panel of tiles needs
-are copied side by side first: rows of 4 H numbers, a power of two apart, would push each other out of
-the first cache.
+A tile of dR stays in registers for all rows of those steps. What it reads is copied side by side first:
+v for all panels, the columns of dz for one of them. Rows of H numbers, a power of two apart, would push
+each other out of the first cache, and a tile reads a few numbers of each.
 """
 
 # llvmlite leaves its builders untyped:
@@ -18,6 +18,8 @@ from lstm_research.native_plan import Product, Spec, split, tiled
 from lstm_research.native_team import one
 from lstm_research.native_tile import FLOATS, POINTER, WORD, outer, repeat, splat, word
 
+LINE = 16  # numbers in a line of a cache
+
 
 class Side(NamedTuple):
     """One left side of a product: v and dR, the widths of both, and the first column."""
@@ -27,35 +29,85 @@ class Side(NamedTuple):
     read: int
     wide: int
     column: int
+    before: int  # numbers of a row that the sides before have
+    tall: int  # numbers of a row that a tile reads
 
 
 class Summed:
-    """Writes the function (free, rows, panel, dz, then v and dR of each): a panel of a product's columns."""
+    """Writes the functions of a product: `gather` copies v, `function` adds to a panel of dR's columns.
+
+    gather(room, rows, part, v of each); function(free, room, rows, panel, dz, dR of each). free: room for
+    the columns of a panel.
+    """
 
     def __init__(self, module: ir.Module, name: str, spec: Spec, product: Product) -> None:
-        """Write it; free: room for the columns of a panel."""
+        """Write them."""
         outputs, self.lanes, self.most = spec.outputs, spec.lanes, spec.registers
         self.width = outputs[product.dz].width
         units = self.width // spec.lanes
         widest = max(heard.width for heard, _, _ in product.each)
-        self.vectors = tiled(widest, units, 1, spec.registers)[1]
+        tall, self.vectors = tiled(widest, units, 1, spec.registers)
         self.panels = -(-units // self.vectors)
-        kind = ir.FunctionType(
-            ir.VoidType(), [POINTER, WORD, WORD, POINTER, *[POINTER] * 2 * len(product.each)]
+        many = [POINTER] * len(product.each)
+        kinds = [POINTER, WORD, WORD, *many], [POINTER, POINTER, WORD, WORD, POINTER, *many]
+        self.gather, self.function = (
+            ir.Function(module, ir.FunctionType(ir.VoidType(), kind), f"{name}_{i}")
+            for i, kind in enumerate(kinds)
         )
-        self.function = ir.Function(module, kind, name)
-        self.function.linkage = "internal"
-        self.free, self.count, place, self.dz, *arrays = self.function.args
-        self.sides = [
-            Side(v, dr, heard.width, outputs[target].width, column)
-            for v, dr, (heard, target, column) in zip(
-                arrays[::2], arrays[1::2], product.each, strict=True
-            )
-        ]
+        self.gather.linkage = self.function.linkage = "internal"
+        self.free, self.room, self.count, place, self.dz, *targets = self.function.args
+        self.sides, before = list[Side](), 0
+        for v, dr, (heard, target, column) in zip(
+            self.gather.args[3:], targets, product.each, strict=True
+        ):
+            each = heard.width, outputs[target].width, column, before, min(tall, heard.width)
+            self.sides.append(Side(v, dr, *each))
+            before += heard.width
+        self.parts = sum(len(self.pieces(side)) for side in self.sides)
         self.build = ir.IRBuilder(self.function.append_basic_block())
         self.of = Vectors(self.build, spec.lanes)
         one(self.build, place, units, self.vectors, self.panel)
         self.build.ret_void()
+        self.write_gather()
+
+    def pieces(self, side: Side) -> list[tuple[int, int, int]]:
+        """Return (first number, numbers of a tile, tiles) of each part of a row that is copied at once."""
+        found, at = list[tuple[int, int, int]](), 0
+        for tall, many in split(side.read, side.tall):
+            for some, times in split(many, max(1, LINE // tall)):
+                for _ in range(times):
+                    found.append((at, tall, some))
+                    at += some * tall
+        return found
+
+    def write_gather(self) -> None:
+        """Write the copying of v: the numbers of a tile of all rows one after another."""
+        build = ir.IRBuilder(self.gather.append_basic_block())
+        room, count, part, *_ = self.gather.args
+        end = build.append_basic_block()
+        choice = build.switch(part, end)
+        every = [(side, piece) for side in self.sides for piece in self.pieces(side)]
+        for i, (side, (at, tall, some)) in enumerate(every):
+            choice.add_case(word(i), block := build.append_basic_block())
+            build.position_at_end(block)
+            kind = ir.VectorType(FLOAT, tall)
+
+            def row(r: Any, side: Side = side, at: int = at, tall: int = tall, some: int = some,
+                    kind: Any = kind) -> None:  # fmt: skip
+                source = build.add(build.mul(r, word(side.read)), word(at))
+                for n in range(some):
+                    where = build.add(source, word(n * tall))
+                    value = build.load(
+                        build.gep(side.heard, [where], source_etype=FLOAT), typ=kind, align=FLOATS
+                    )
+                    begin = build.mul(count, word(side.before + at + n * tall))
+                    where = build.add(begin, build.mul(r, word(tall)))
+                    build.store(value, build.gep(room, [where], source_etype=FLOAT), align=FLOATS)
+
+            repeat(build, count, row)
+            build.branch(end)
+        build.position_at_end(end)
+        build.ret_void()
 
     def panel(self, place: Any, wide: int) -> None:
         """Write the tiles of a panel of some vectors."""
@@ -72,9 +124,8 @@ class Summed:
 
         repeat(build, self.count, copy)
         for side in self.sides:
-            most = min(side.read, max(1, self.most // wide))
-            for rows, many in split(side.read, most):
-                top = 0 if rows == most else side.read - rows
+            for rows, many in split(side.read, side.tall):
+                top = 0 if rows == side.tall else side.read - rows
                 repeat(build, word(many), self.tile(side, rows, top, wide, first))
 
     def load(self, pointer: Any, place: Any) -> Any:
@@ -94,18 +145,19 @@ class Summed:
                 row = build.add(build.add(row, word(side.column)), first)
                 targets += [build.add(row, word(p * lanes)) for p in range(wide)]
             totals = [self.load(side.target, each) for each in targets]
+            begin = build.mul(self.count, build.add(line, word(side.before)))
+            ears = build.gep(self.room, [begin], source_etype=FLOAT)
             begun, phis, new = build.block, list[Any](), list[Any]()
 
             def step(row: Any) -> None:
                 for total in totals:
                     phis.append(build.phi(self.of.type))
                     phis[-1].add_incoming(total, begun)
-                start = build.add(build.mul(row, word(side.read)), line)
-                rights = build.mul(row, word(wide * lanes))
+                start, rights = build.mul(row, word(rows)), build.mul(row, word(wide * lanes))
                 right = lambda p: self.load(self.free, build.add(rights, word(p * lanes)))
 
                 def hear(m: int) -> Any:
-                    where = build.gep(side.heard, [build.add(start, word(m))], source_etype=FLOAT)
+                    where = build.gep(ears, [build.add(start, word(m))], source_etype=FLOAT)
                     return splat(build, build.load(where, typ=FLOAT), lanes)
 
                 now = list(phis)

@@ -46,7 +46,8 @@ class Sums(Tile):
         entries = {place.entry for place in (*homes, *(place for place, _ in soon))}
         super().__init__(module, name, memory, rows, wide, entries | {memory.packed}, 2)
         build, lanes, (self.panel, self.block) = self.build, memory.lanes, self.more
-        self.steps, self.cut, self.tiles = memory.hidden // now.blocks, now.blocks, now.tiles
+        self.cut, self.tiles = now.blocks, now.tiles
+        self.steps = memory.hidden // max(1, now.blocks)
         self.tile = build.udiv(self.row, word(now.rows))
         data = self.packed(part)
         if soon:
@@ -128,7 +129,7 @@ class Sums(Tile):
         data = build.gep(data, [build.mul(past, word(wide * lanes))], source_etype=FLOAT)
         by = next(n for n in (4, 2, 1) if self.steps % n == 0)
         size = self.steps * wide * lanes
-        ahead = self.following_block(data, size) if self.cut > 1 else None
+        ahead = self.following_block(data, size) if self.cut else None
         share = -(
             -by * wide * lanes * FLOATS // (LINE * self.tiles)
         )  # lines, of each turn of each tile
@@ -186,7 +187,7 @@ def parts(
     every, begin = list[Part](), 0
     for now in passes:
         ahead = 0
-        for some in [(group,) for group in now.groups] if now.blocks > 1 else [now.groups]:
+        for some in [(group,) for group in now.groups] if now.blocks else [now.groups]:
             every.append(Part(now, begin, some, ahead))
             ahead += len(some[0][1])
         begin += len(now.sums)

@@ -52,3 +52,18 @@ def test_dz_lies_where_z_was_where_nothing_reads_z_later(monkeypatch):
     assert back.outputs[shared(back)[0]].width == 4 * back.hidden  # argument 0 is z
     forward, _ = specs("gru_before", monkeypatch)  # its second stage reads zx after z is written
     assert not shared(forward)
+
+
+def test_a_panel_larger_than_the_first_cache_is_cut(monkeypatch):
+    """Each block of a group holds half of the cache at most; one tile reads a panel once anyway."""
+    forward, _ = specs("lstm", monkeypatch)
+    (stage,) = forward.stages.stages
+    for hidden, rows, cut in ((32, 64, False), (128, 64, True), (512, 64, True), (512, 1, False)):
+        spec = forward._replace(hidden=hidden, rows=rows, lanes=8, registers=12)
+        for each in native_plan.passes(spec, stage, 0):
+            assert bool(each.blocks) == cut
+            if cut:
+                terms = max(len(found) for _, found in each.groups)
+                block = hidden // each.blocks * terms * each.vectors * 8 * 4
+                assert hidden % each.blocks == 0 and block <= native_plan.CLOSE
+                assert each.tiles == -(-rows // each.rows)

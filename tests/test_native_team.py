@@ -10,7 +10,7 @@ from agreement import agree, same
 from sampled import first
 from test_native import LENGTHS, RESETS, SPECS, D, T, gradients, problem, small
 
-from lstm_research import native, native_plan, native_team
+from lstm_research import native, native_team
 
 
 def shared(monkeypatch, team, name, data, *masks, reverse=False):
@@ -61,7 +61,6 @@ def test_a_thread_that_cannot_be_had_is_not_waited_for(monkeypatch):
 
 @pytest.mark.parametrize("name", ["lstm", "gru"])
 def test_blocks_of_a_panel_that_is_larger_than_the_first_cache(name, monkeypatch):
-    assert native_plan.cuts(320, 4 * 8 * 4) == 4 and native_plan.cuts(128, 4 * 8 * 4) == 1
     data = small(name, 320)
     want = shared(monkeypatch, 1, name, data, LENGTHS, RESETS)
     agree(shared(monkeypatch, 2, name, data, LENGTHS, RESETS), want, 3e-6)
