@@ -8,7 +8,7 @@ computes it.
 
 On a busy machine a thread is sent away in the middle of a ticket, for milliseconds, and all wait for it.
 The first thread, which began the call, sends the others to sleep where it has waited for longer than
-several tickets take, and wakes them after some that it did alone, twice as many each time.
+several tickets take, and wakes them after it has worked alone for twice as long, then four times, ..
 
 A product of a few rows reads all of R at each step; two threads read half of it each, where two halves
 of a batch would read all of it twice.
@@ -32,7 +32,7 @@ AHEAD = 2_000_000  # and of all steps: a thread is there after some ten microsec
 LINE = 16  # words: numbers that threads write lie so far apart
 PATIENCE = 256  # looks at a number that others change, before the processor is left to them
 LONG, SLACK = 8, 200_000  # tickets, and cycles more, that the first thread waits for another
-ALONE = 1_000  # tickets that it does alone then, at first
+AGAIN = 2  # times what it has waited: for so long it works alone then, at first
 NAP = 100  # microseconds
 HALF = ir.IntType(32)
 BEGIN, END = "pthread_create", "pthread_join"
@@ -73,7 +73,7 @@ class Team:
             self.first = build.icmp_signed("==", who, word(0))
             names = "begin", "mine", "took", "alone", "more"
             self.at = {name: build.alloca(WORD, name=name) for name in names}
-            for name, value in zip(names, (0, 0, 0, 0, ALONE), strict=True):
+            for name, value in zip(names, (0, 0, 1, 0, AGAIN), strict=True):
                 build.store(word(value), self.at[name])
             self.take()
 
@@ -101,7 +101,8 @@ class Team:
         now = self.clock()
         body(build.sub(mine, begin))
         build.atomic_rmw("add", self.done, word(1), "release")
-        build.store(build.sub(self.clock(), now), at["took"])
+        took = build.sub(self.clock(), now)  # 0 where a processor has no such clock
+        build.store(build.add(took, word(1)), at["took"])
         self.rest()
         self.take()
         build.branch(ask)
@@ -120,6 +121,8 @@ class Team:
                 with build.if_then(build.icmp_signed(">", left, word(0))):
                     build.store(build.sub(left, word(1)), alone)
                     with build.if_then(build.icmp_signed("==", left, word(1))):
+                        again = build.mul(build.load(self.at["more"]), word(2))
+                        build.store(again, self.at["more"])
                         self.wake()
             with others:
                 look, nap, go = (build.append_basic_block() for _ in range(3))
@@ -165,23 +168,16 @@ class Team:
         late = build.icmp_signed("==", build.urem(looks, word(PATIENCE)), word(0))
         build.cbranch(late, leave, look)
         build.position_at_end(leave)
-        with build.if_then(build.and_(self.first, self.long(since))):
+        took, waited = build.load(self.at["took"]), build.sub(self.clock(), since)
+        most = build.add(build.mul(took, word(LONG)), word(SLACK))
+        with build.if_then(build.and_(self.first, build.icmp_signed(">", waited, most))):
             build.atomic_rmw("xchg", self.sleep, word(1), "monotonic")
-            alone = build.load(self.at["more"])
-            build.store(alone, self.at["alone"])
-            build.store(build.mul(alone, word(2)), self.at["more"])
+            alone = build.mul(build.load(self.at["more"]), build.sdiv(waited, took))
+            build.store(build.add(alone, word(1)), self.at["alone"])
         build.call(outside(build, "sched_yield", HALF), [])
         looks.add_incoming(more, build.block)
         build.branch(look)
         build.position_at_end(go)
-
-    def long(self, since: Any) -> Any:
-        """Return whether a wait is longer than several tickets, and others are awake."""
-        build = self.build
-        most = build.add(build.mul(build.load(self.at["took"]), word(LONG)), word(SLACK))
-        late = build.icmp_signed(">", build.sub(self.clock(), since), most)
-        awake = build.icmp_signed("==", build.load(self.at["alone"]), word(0))
-        return build.and_(late, awake)
 
 
 def one(

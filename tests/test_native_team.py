@@ -47,7 +47,7 @@ def test_others_sleep_where_the_first_has_waited(monkeypatch):
     """The first thread never waits, and the others sleep after each of a few tickets."""
     data = problem(SPECS["lstm"], 900, 9, D, 40, dtype=np.float32)
     want = shared(monkeypatch, 1, "lstm", data)
-    for name, value in {"PATIENCE": 1, "LONG": 0, "SLACK": 0, "ALONE": 3, "NAP": 1}.items():
+    for name, value in {"PATIENCE": 1, "LONG": 0, "SLACK": 0, "AGAIN": 3, "NAP": 1}.items():
         monkeypatch.setattr(native_team, name, value)
     agree(shared(monkeypatch, 4, "lstm", data), want, 1e-5)
 
