@@ -4,7 +4,8 @@ XLA:CPU runs a loop as a dozen small calls a step, and packs R anew for each pro
 the cell, `cell.step` and `cotangents.back_step`, is traced once, block by block (`blocked.py`), cut into
 products and what follows from them (`native_stages.py`), and compiled by LLVM for the processor at hand
 (`native_kernel.py`): R is packed once a call, sums stay in registers, and the equations of a tile are done
-before it leaves the first cache. So every variant that can be traced has its kernel, with lengths,
+before it leaves the first cache. Where a process has one device for all its cores, threads share a call
+that is worth it (`native_team.py`). So every variant that can be traced has its kernel, with lengths,
 resets and reverse, and no derivative is written by hand. The gradients of the recurrent matrices are
 products over some steps at a time, while dz is in the second cache (`native_product.py`).
 

@@ -98,6 +98,15 @@ class Sums(Tile):
         last = build.icmp_signed("==", self.block, word(self.cut - 1))
         return build.select(last, other, build.gep(data, [word(size)], source_etype=FLOAT))
 
+    def fetch_block(self, ahead: Any, turn: Any, turns: int, share: int) -> None:
+        """Write that a turn of a tile's loop asks for its share of lines of the next block."""
+        build = self.build
+        before = build.add(turn, build.mul(self.tile, word(turns)))
+        for i in range(share):
+            line = build.add(build.mul(before, word(share)), word(i))
+            where = build.mul(line, word(LINE // FLOATS))
+            self.fetch(build.gep(ahead, [where], source_etype=FLOAT))
+
     def before(self, first: int, count: int, fresh: bool) -> list[Any]:
         """Return the sums so far; fresh: the first block begins with zeros."""
         build, kind, zero = self.build, self.vectors.type, self.vectors.number(0.0)
@@ -128,13 +137,11 @@ class Sums(Tile):
         heard = [self.address(place, build.add(self.row, word(m)), past) for m in range(self.rows)]
         data = build.gep(data, [build.mul(past, word(wide * lanes))], source_etype=FLOAT)
         by = next(n for n in (4, 2, 1) if self.steps % n == 0)
-        size = self.steps * wide * lanes
-        ahead = self.following_block(data, size) if self.cut else None
-        share = -(
-            -by * wide * lanes * FLOATS // (LINE * self.tiles)
-        )  # lines, of each turn of each tile
+        ahead = self.following_block(data, self.steps * wide * lanes) if self.cut else None
+        lines = -(-by * wide * lanes * FLOATS // LINE)  # that a turn of the loop reads
+        share = -(-lines // self.tiles)  # of as many of the next block, the part of a tile
         begun, phis, new = build.block, list[Any](), list[Any]()
-        places = [j * self.wide + p for j, _ in terms for p in range(self.wide)]
+        places = [(j, p) for j, _ in terms for p in range(self.wide)]
 
         def body(k: Any) -> None:
             for total in totals:
@@ -144,16 +151,7 @@ class Sums(Tile):
             line = build.gep(data, [build.mul(k, word(wide * lanes))], source_etype=FLOAT)
             ears = [build.gep(v, [k], source_etype=FLOAT) for v in heard]
             if ahead is not None:
-                turn = build.add(
-                    build.udiv(k, word(by)), build.mul(self.tile, word(self.steps // by))
-                )
-                line_ahead = build.gep(
-                    ahead, [build.mul(turn, word(share * LINE // FLOATS))], source_etype=FLOAT
-                )
-                for i in range(share):
-                    self.fetch(
-                        build.gep(line_ahead, [word(i * LINE // FLOATS)], source_etype=FLOAT)
-                    )
+                self.fetch_block(ahead, build.udiv(k, word(by)), self.steps // by, share)
             for step in range(by):
 
                 def hear(m: int, step: int = step) -> Any:
@@ -166,9 +164,8 @@ class Sums(Tile):
                     return build.load(where, typ=vectors.type, align=lanes * FLOATS)
 
                 for (m, at), (v, r) in outer(self.rows, wide, hear, right):
-                    which = (places[at] // self.wide * self.rows + m) * self.wide + places[
-                        at
-                    ] % self.wide
+                    j, p = places[at]
+                    which = (j * self.rows + m) * self.wide + p
                     now[which] = vectors.fma(v, r, now[which])
             new.extend(now)
 
