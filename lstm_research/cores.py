@@ -4,9 +4,8 @@ import math
 import os
 from pathlib import Path
 
-QUOTA = Path(
-    "/sys/fs/cgroup/cpu.max"
-)  # microseconds of all cores together, and the time they are for
+ALONE = "--xla_cpu_multi_thread_eigen=false"  # of XLA_FLAGS: one thread inside each operation
+QUOTA = Path("/sys/fs/cgroup/cpu.max")  # microseconds of all cores together, in so many
 
 
 def usable() -> int:

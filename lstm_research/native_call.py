@@ -38,6 +38,7 @@ from lstm_research.foreign import (
 )
 from lstm_research.native_kernel import Kernel
 from lstm_research.native_mark import mark
+from lstm_research.native_math import called
 from lstm_research.native_plan import Layout, Spec, shared
 from lstm_research.native_tile import POINTER, WORD, word
 
@@ -115,16 +116,12 @@ def flushed(build: ir.IRBuilder) -> Iterator[None]:
     if not processor().features.get("sse"):
         yield
         return
-    kind = ir.FunctionType(ir.VoidType(), [POINTER])
-    get, put = (
-        ir.Function(build.module, kind, f"llvm.x86.sse.{name}mxcsr") for name in ("st", "ld")
-    )
     before, now = (build.alloca(HALF) for _ in range(2))
-    build.call(get, [build.bitcast(before, POINTER)])
+    called(build, "llvm.x86.sse.stmxcsr", ir.VoidType(), build.bitcast(before, POINTER))
     build.store(build.or_(build.load(before), ir.Constant(HALF, FLUSH)), now)
-    build.call(put, [build.bitcast(now, POINTER)])
+    called(build, "llvm.x86.sse.ldmxcsr", ir.VoidType(), build.bitcast(now, POINTER))
     yield
-    build.call(put, [build.bitcast(before, POINTER)])
+    called(build, "llvm.x86.sse.ldmxcsr", ir.VoidType(), build.bitcast(before, POINTER))
 
 
 @dataclass(eq=False, repr=False)  # one object is one call; its text would be pages

@@ -11,9 +11,9 @@ from llvmlite import ir
 
 from lstm_research.blocked import literal
 from lstm_research.native_math import FLOAT, converted, written
-from lstm_research.native_plan import Memory, Pass, Place
+from lstm_research.native_plan import FLOATS, Memory, Pass, Place
 from lstm_research.native_stages import Stage
-from lstm_research.native_tile import FLOATS, ZERO, Tile, repeat, splat, word
+from lstm_research.native_tile import ZERO, Tile, repeat, splat, word
 
 ABREAST = 4  # vectors whose equations are written in turn: one alone waits for itself at each
 

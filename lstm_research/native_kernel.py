@@ -14,16 +14,15 @@ from typing import Any
 
 from llvmlite import ir
 
-from lstm_research.native_math import FLOAT, Vectors
+from lstm_research.native_math import FLOAT, Vectors, called
 from lstm_research.native_panel import Panels
-from lstm_research.native_plan import Layout, Pass, Spec, depths
+from lstm_research.native_plan import FLOATS, Layout, Pass, Product, Spec, depths
 from lstm_research.native_product import Summed
 from lstm_research.native_stages import Block
 from lstm_research.native_team import Team
-from lstm_research.native_tile import FLOATS, POINTER, WORD, repeat, word
+from lstm_research.native_tile import POINTER, WORD, repeat, word
 
 SUMS = ("summed", "product")  # kinds of outputs that begin with zeros
-FILL = "llvm.memset.p0.i64"
 
 
 class Kernel:
@@ -102,12 +101,10 @@ class Kernel:
     def clear(self, _: Any) -> None:
         """Write zeros where sums will be."""
         build, byte, no = self.build, ir.IntType(8), ir.Constant(ir.IntType(1), 0)
-        kind = ir.FunctionType(ir.VoidType(), [POINTER, byte, WORD, no.type])
-        fill = build.module.globals.get(FILL) or ir.Function(build.module, kind, FILL)
         for i, each in enumerate(self.spec.outputs):
             if each.kind in SUMS:
-                zeros = [ir.Constant(byte, 0), word(FLOATS * each.rows * each.width), no]
-                build.call(fill, [self.made[i], *zeros])
+                zeros = ir.Constant(byte, 0), word(FLOATS * each.rows * each.width), no
+                called(build, "llvm.memset.p0.i64", ir.VoidType(), self.made[i], *zeros)
 
     def pack(self, each: Pass) -> None:
         """Copy the matrices of a pass into panels: for each of them, group and k, the vectors in order."""
@@ -192,22 +189,23 @@ class Kernel:
             rows = build.mul(past, word(spec.rows))
             at = lambda array, width: self.moved(array, build.mul(begin, word(spec.rows * width)))
             for each, summed in zip(spec.products, self.summed, strict=True):
-                arrays = [(self.given if v.given else self.made)[v.array] for v, _, _ in each.each]
-                heard = [
-                    at(array, v.width) for array, (v, _, _) in zip(arrays, each.each, strict=True)
-                ]
-                targets = [self.made[target] for _, target, _ in each.each]
-                dz = at(self.made[each.dz], spec.outputs[each.dz].width)
-                room = self.moved(self.free, self.layout.room)
-                free = self.mine(self.layout.panel, self.layout.panel_size)
-                copy = lambda i, f=summed.gather, told=(room, rows), v=heard: build.call(
-                    f, [*told, i, *v]
-                )
-                add = lambda i, f=summed.function, told=(free, room, rows), to=(dz, *targets): (
-                    build.call(f, [*told, i, *to])
-                )
-                self.team.share(summed.parts, copy)
-                self.team.share(summed.panels, add)
+                self.multiply(each, summed, rows, at)
+
+    def multiply(
+        self, product: Product, summed: Summed, rows: Any, at: Callable[[Any, int], Any]
+    ) -> None:
+        """Write a product of some rows; at(array, width): where they begin in an array of steps."""
+        build, found = self.build, list[Any]()
+        for v, _, _ in product.each:
+            found.append(at((self.given if v.given else self.made)[v.array], v.width))
+        dz = at(self.made[product.dz], self.spec.outputs[product.dz].width)
+        into = [dz, *(self.made[target] for _, target, _ in product.each)]
+        room = self.moved(self.free, self.layout.room)
+        free = self.mine(self.layout.panel, self.layout.panel_size)
+        copy = lambda i: build.call(summed.gather, [room, rows, i, *found])
+        add = lambda i: build.call(summed.function, [free, room, rows, i, *into])
+        self.team.share(summed.parts, copy)
+        self.team.share(summed.panels, add)
 
     def mine(self, begin: int, size: int) -> Any:
         """Return a place in the scratch of which each thread has its own."""

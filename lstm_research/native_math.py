@@ -57,12 +57,8 @@ class Vectors:
     def call(self, name: str, *operands: Any) -> Any:
         """Call an intrinsic of LLVM on vectors."""
         kind = operands[0].type
-        function = ir.FunctionType(kind, [each.type for each in operands])
         suffix = f"v{self.lanes}f32" if kind == self.type else f"v{self.lanes}i32"
-        module = self.build.module
-        name = f"llvm.{name}.{suffix}"
-        known = module.globals.get(name) or ir.Function(module, function, name)
-        return self.build.call(known, operands)
+        return called(self.build, f"llvm.{name}.{suffix}", kind, *operands)
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         """Return a b + c, rounded once."""
@@ -194,6 +190,13 @@ class Vectors:
         b, none = self.build, self.number(0.0)
         above = b.select(b.fcmp_ordered(">", x, none), self.number(1.0), x)
         return b.select(b.fcmp_ordered("<", x, none), self.number(-1.0), above)
+
+
+def called(build: ir.IRBuilder, name: str, returned: Any, *operands: Any) -> Any:
+    """Call a function that LLVM or the C library has."""
+    kind = ir.FunctionType(returned, [each.type for each in operands])
+    known = build.module.globals.get(name) or ir.Function(build.module, kind, name)
+    return build.call(known, operands)
 
 
 Rule = Callable[..., Any]

@@ -116,7 +116,8 @@ def depths(each: Pass, hidden: int) -> int:
     return sum(len(terms) for _, terms in each.groups) * hidden
 
 
-BYTES = 4
+FLOATS = 4  # bytes of a number: what a vector is aligned to in the arrays of others
+LINE = 16  # numbers in a line of the caches
 CLOSE = 2**14  # bytes: half of the first cache
 TOGETHER = 64, 256  # rows that a product over steps takes at once: at least, at most
 NEAR = 3 * 2**14  # numbers of dz between, which stay in the second cache
@@ -143,7 +144,7 @@ def passes(spec: Spec, stage: Stage, base: int) -> list[Pass]:
         now = Pass(tuple(each.made for each in some), heard, m, p, base, 0, -(-spec.rows // m))
         base += depths(now, spec.hidden) * spec.hidden
         made.append(now)
-    panels = sum(depths(each, spec.hidden) for each in made) * p * spec.lanes * BYTES
+    panels = sum(depths(each, spec.hidden) for each in made) * p * spec.lanes * FLOATS
     if m == spec.rows or panels <= 2 * CLOSE:
         return made
     return [each._replace(blocks=cuts(spec, each)) for each in made]
@@ -151,7 +152,7 @@ def passes(spec: Spec, stage: Stage, base: int) -> list[Pass]:
 
 def cuts(spec: Spec, now: Pass) -> int:
     """Return into how many blocks a group of a panel is cut, so that each stays in the first cache."""
-    most = max(len(terms) for _, terms in now.groups) * now.vectors * spec.lanes * BYTES
+    most = max(len(terms) for _, terms in now.groups) * now.vectors * spec.lanes * FLOATS
     sizes = (n for n in range(1, spec.hidden + 1) if spec.hidden % n == 0)
     return next((n for n in sizes if spec.hidden // n * most <= CLOSE), spec.hidden)
 
@@ -239,8 +240,7 @@ def laid(spec: Spec) -> Layout:
     together = -(-min(max(NEAR // widest, TOGETHER[0]), TOGETHER[1]) // spec.rows)  # steps
     room = base
     heard = (sum(v.width for v, _, _ in each.each) for each in spec.products)
-    base += together * spec.rows * max(heard, default=0)
-    base = -(-base // 16) * 16
+    base = lined(base + together * spec.rows * max(heard, default=0))
     panel, size = base, together * spec.rows * spec.registers * spec.lanes if spec.products else 0
     base += spec.team * size
     sums = base
@@ -252,8 +252,12 @@ def laid(spec: Spec) -> Layout:
 def whole_sums(spec: Spec, now: Sequence[Pass]) -> int:
     """Return how many numbers the sums of a panel are, in whole lines of a cache."""
     rows = -(-spec.rows // now[0].rows) * now[0].rows
-    count = sum(len(each.sums) for each in now) * rows * now[0].vectors * spec.lanes
-    return -(-count // 16) * 16
+    return lined(sum(len(each.sums) for each in now) * rows * now[0].vectors * spec.lanes)
+
+
+def lined(count: int) -> int:
+    """Return how many numbers whole lines of a cache hold that hold so many."""
+    return -(-count // LINE) * LINE
 
 
 def shared(spec: Spec) -> dict[int, int]:

@@ -14,11 +14,9 @@ from typing import Any, NamedTuple
 from llvmlite import ir
 
 from lstm_research.native_math import FLOAT, Vectors
-from lstm_research.native_plan import Product, Spec, split, tiled
+from lstm_research.native_plan import FLOATS, LINE, Product, Spec, split, tiled
 from lstm_research.native_team import one
-from lstm_research.native_tile import FLOATS, POINTER, WORD, outer, repeat, splat, word
-
-LINE = 16  # numbers in a line of a cache
+from lstm_research.native_tile import POINTER, WORD, outer, repeat, splat, word
 
 
 class Side(NamedTuple):
@@ -42,7 +40,7 @@ class Summed:
 
     def __init__(self, module: ir.Module, name: str, spec: Spec, product: Product) -> None:
         """Write them."""
-        outputs, self.lanes, self.most = spec.outputs, spec.lanes, spec.registers
+        outputs, self.lanes = spec.outputs, spec.lanes
         self.width = outputs[product.dz].width
         units = self.width // spec.lanes
         widest = max(heard.width for heard, _, _ in product.each)
@@ -63,50 +61,34 @@ class Summed:
             each = heard.width, outputs[target].width, column, before, min(tall, heard.width)
             self.sides.append(Side(v, dr, *each))
             before += heard.width
-        self.parts = sum(len(self.pieces(side)) for side in self.sides)
+        self.parts = sum(many for side in self.sides for *_, many in self.pieces(side))
         self.build = ir.IRBuilder(self.function.append_basic_block())
         self.of = Vectors(self.build, spec.lanes)
         one(self.build, place, units, self.vectors, self.panel)
         self.build.ret_void()
         self.write_gather()
 
-    def pieces(self, side: Side) -> list[tuple[int, int, int]]:
-        """Return (first number, numbers of a tile, tiles) of each part of a row that is copied at once."""
-        found, at = list[tuple[int, int, int]](), 0
-        for tall, many in split(side.read, side.tall):
-            for some, times in split(many, max(1, LINE // tall)):
-                for _ in range(times):
-                    found.append((at, tall, some))
-                    at += some * tall
+    def pieces(self, side: Side) -> list[tuple[int, int, int, int]]:
+        """Return (first number, numbers of a tile, tiles, how many) of the like parts of a row."""
+        found, at = list[tuple[int, int, int, int]](), 0
+        for tall, tiles in split(side.read, side.tall):
+            for some, many in split(tiles, max(1, LINE // tall)):
+                found.append((at, tall, some, many))
+                at += many * some * tall
         return found
 
     def write_gather(self) -> None:
-        """Write the copying of v: the numbers of a tile of all rows one after another."""
+        """Write the copying of a part of v: the numbers of a tile of all rows one after another."""
         build = ir.IRBuilder(self.gather.append_basic_block())
         room, count, part, *_ = self.gather.args
-        end = build.append_basic_block()
-        choice = build.switch(part, end)
-        every = [(side, piece) for side in self.sides for piece in self.pieces(side)]
-        for i, (side, (at, tall, some)) in enumerate(every):
-            choice.add_case(word(i), block := build.append_basic_block())
-            build.position_at_end(block)
-            kind = ir.VectorType(FLOAT, tall)
-
-            def row(r: Any, side: Side = side, at: int = at, tall: int = tall, some: int = some,
-                    kind: Any = kind) -> None:  # fmt: skip
-                source = build.add(build.mul(r, word(side.read)), word(at))
-                for n in range(some):
-                    where = build.add(source, word(n * tall))
-                    value = build.load(
-                        build.gep(side.heard, [where], source_etype=FLOAT), typ=kind, align=FLOATS
-                    )
-                    begin = build.mul(count, word(side.before + at + n * tall))
-                    where = build.add(begin, build.mul(r, word(tall)))
-                    build.store(value, build.gep(room, [where], source_etype=FLOAT), align=FLOATS)
-
-            repeat(build, count, row)
-            build.branch(end)
-        build.position_at_end(end)
+        begin = 0
+        for side in self.sides:
+            for at, tall, some, many in self.pieces(side):
+                which = build.sub(part, word(begin))
+                with build.if_then(build.icmp_unsigned("<", which, word(many))):
+                    first = build.add(word(at), build.mul(which, word(some * tall)))
+                    repeat(build, count, copied(build, side, room, count, first, tall, some))
+                begin += many
         build.ret_void()
 
     def panel(self, place: Any, wide: int) -> None:
@@ -173,3 +155,22 @@ class Summed:
                 build.store(total, where, align=FLOATS)
 
         return body
+
+
+def copied(
+    build: ir.IRBuilder, side: Side, room: Any, count: Any, first: Any, tall: int, some: int
+) -> Callable[[Any], None]:
+    """Return what copies from a row the numbers of some tiles, from the first number on."""
+    kind = ir.VectorType(FLOAT, tall)
+
+    def one_row(row: Any) -> None:
+        for n in range(some):
+            number = build.add(first, word(n * tall))
+            source = build.add(build.mul(row, word(side.read)), number)
+            begin = build.mul(count, build.add(number, word(side.before)))
+            target = build.add(begin, build.mul(row, word(tall)))
+            source = build.gep(side.heard, [source], source_etype=FLOAT)
+            value = build.load(source, typ=kind, align=FLOATS)
+            build.store(value, build.gep(room, [target], source_etype=FLOAT), align=FLOATS)
+
+    return one_row

@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 
-from lstm_research.native_math import FLOAT
-from lstm_research.native_plan import Memory, Pass, Place, depths
+from lstm_research.native_math import FLOAT, called
+from lstm_research.native_plan import FLOATS, LINE, Memory, Pass, Place, depths
 from lstm_research.native_stages import Block
-from lstm_research.native_tile import FLOATS, POINTER, Tile, outer, repeat, splat, word
+from lstm_research.native_tile import Tile, outer, repeat, splat, word
 
-FETCH, LINE = "llvm.prefetch.p0", 64  # bytes of a line of the caches
 Soon = tuple[Place, bool]  # an array, and whether it is written
 
 
@@ -76,11 +75,8 @@ class Sums(Tile):
 
     def fetch(self, where: Any, writes: bool = False) -> None:
         """Write that a line of memory is asked for."""
-        build, one = self.build, ir.IntType(32)
-        fetch = build.module.globals.get(FETCH) or ir.Function(
-            build.module, ir.FunctionType(ir.VoidType(), [POINTER, one, one, one]), FETCH
-        )
-        build.call(fetch, [where, *(ir.Constant(one, n) for n in (int(writes), 3, 1))])
+        how = (ir.Constant(ir.IntType(32), n) for n in (int(writes), 3, 1))
+        called(self.build, "llvm.prefetch.p0", ir.VoidType(), where, *how)
 
     def fetch_arrays(self, soon: Sequence[Soon]) -> None:
         """Write that the arrays of the tile's equations are asked for."""
@@ -88,7 +84,7 @@ class Sums(Tile):
         for place, writes in soon:
             for m in range(self.rows):
                 row = build.add(self.row, word(m))
-                for unit in range(0, self.wide * self.memory.lanes, LINE // FLOATS):
+                for unit in range(0, self.wide * self.memory.lanes, LINE):
                     self.fetch(self.address(place, row, build.add(self.unit, word(unit))), writes)
 
     def following_block(self, data: Any, size: int) -> Any:
@@ -104,7 +100,7 @@ class Sums(Tile):
         before = build.add(turn, build.mul(self.tile, word(turns)))
         for i in range(share):
             line = build.add(build.mul(before, word(share)), word(i))
-            where = build.mul(line, word(LINE // FLOATS))
+            where = build.mul(line, word(LINE))
             self.fetch(build.gep(ahead, [where], source_etype=FLOAT))
 
     def before(self, first: int, count: int, fresh: bool) -> list[Any]:
@@ -138,7 +134,7 @@ class Sums(Tile):
         data = build.gep(data, [build.mul(past, word(wide * lanes))], source_etype=FLOAT)
         by = next(n for n in (4, 2, 1) if self.steps % n == 0)
         ahead = self.following_block(data, self.steps * wide * lanes) if self.cut else None
-        lines = -(-by * wide * lanes * FLOATS // LINE)  # that a turn of the loop reads
+        lines = -(-by * wide * lanes // LINE)  # that a turn of the loop reads
         share = -(-lines // self.tiles)  # of as many of the next block, the part of a tile
         begun, phis, new = build.block, list[Any](), list[Any]()
         places = [(j, p) for j, _ in terms for p in range(self.wide)]

@@ -25,12 +25,13 @@ from typing import Any
 import jax
 from llvmlite import ir
 
-from lstm_research.cores import usable
+from lstm_research.cores import ALONE, usable
+from lstm_research.native_math import called
 from lstm_research.native_tile import POINTER, WORD, repeat, word
 
 LEAST = 200_000  # products of numbers a step, of each thread of a team
 AHEAD = 2_000_000  # and of all steps: a thread is there after some ten microseconds
-LINE = 16  # words: numbers that threads write lie so far apart
+APART = 16  # words between numbers that threads write: two lines of a cache
 PATIENCE = 256  # looks at a number that others change, before the processor is left to them
 LONG, SLACK = 8, 200_000  # tickets, and cycles more, that the first thread waits for another
 AGAIN = 2  # times what it has waited: for so long it works alone then, at first
@@ -42,7 +43,7 @@ TOLD = (POINTER, POINTER, WORD, POINTER, WORD)  # kinds of the arguments of a th
 
 def threads() -> int:
     """Return how many threads a program of XLA may use within an operation."""
-    alone = "--xla_cpu_multi_thread_eigen=false" in os.environ.get("XLA_FLAGS", "")
+    alone = ALONE in os.environ.get("XLA_FLAGS", "")
     if alone or os.name != "posix" or jax.local_device_count() > 1:  # other cores have other work
         return 1
     return usable()
@@ -63,7 +64,7 @@ class Team:
         self.build, self.size = build, size
         if size > 1:
             self.next, self.done, self.sleep = (
-                build.gep(tickets, [word(i * LINE)], source_etype=WORD) for i in range(3)
+                build.gep(tickets, [word(i * APART)], source_etype=WORD) for i in range(3)
             )
             self.first = build.icmp_signed("==", who, word(0))
             names = "begin", "mine", "took", "alone", "more"
@@ -79,10 +80,11 @@ class Team:
 
     def share(self, count: int, body: Callable[[Any], Any]) -> None:
         """Write body(0), body(1), .. below count, each done by one thread."""
-        build, at = self.build, self.at if self.size > 1 else {}
+        build = self.build
         if self.size == 1:
             repeat(build, word(count), body)
             return
+        at = self.at
         begin = build.load(at["begin"])
         end = build.add(begin, word(count))
         build.store(end, at["begin"])
@@ -107,7 +109,7 @@ class Team:
         """Return the cycles so far; 0 where a program may not read them: no wait is too long then."""
         if platform.machine() not in ("x86_64", "AMD64"):
             return word(0)
-        return self.build.call(outside(self.build, "llvm.readcyclecounter", WORD), [])
+        return called(self.build, "llvm.readcyclecounter", WORD)
 
     def rest(self) -> None:
         """Write that the first thread counts what it does alone, while others sleep."""
@@ -128,7 +130,7 @@ class Team:
                 told = build.load_atomic(self.sleep, "monotonic", 8, typ=WORD)
                 build.cbranch(build.icmp_signed("!=", told, word(0)), nap, go)
                 build.position_at_end(nap)
-                build.call(outside(build, "usleep", HALF, HALF), [ir.Constant(HALF, NAP)])
+                called(build, "usleep", HALF, ir.Constant(HALF, NAP))
                 build.branch(look)
                 build.position_at_end(go)
 
@@ -171,7 +173,7 @@ class Team:
             build.atomic_rmw("xchg", self.sleep, word(1), "monotonic")
             alone = build.mul(build.load(self.at["more"]), build.sdiv(waited, took))
             build.store(build.add(alone, word(1)), self.at["alone"])
-        build.call(outside(build, "sched_yield", HALF), [])
+        called(build, "sched_yield", HALF)
         looks.add_incoming(more, build.block)
         build.branch(look)
         build.position_at_end(go)
@@ -192,12 +194,6 @@ def one(
             body(place, left)
 
 
-def outside(build: ir.IRBuilder, name: str, returned: Any, *taken: Any) -> Any:
-    """Return a function of the C library."""
-    held = build.module.globals.get(name)
-    return held or ir.Function(build.module, ir.FunctionType(returned, taken), name)
-
-
 def call(
     build: ir.IRBuilder, function: Any, size: int, arguments: Any, results: Any, steps: Any
 ) -> None:
@@ -209,23 +205,21 @@ def call(
     if size == 1:
         build.call(function, [arguments, results, steps, none, word(0)])
         return
-    tickets = build.alloca(WORD, word(3 * LINE))
-    tickets.align = 8 * LINE  # pyright: ignore[reportAttributeAccessIssue]
-    for place in (0, LINE, 2 * LINE):
+    tickets = build.alloca(WORD, word(3 * APART))
+    tickets.align = 8 * APART  # pyright: ignore[reportAttributeAccessIssue]
+    for place in (0, APART, 2 * APART):
         build.store(word(0), build.gep(tickets, [word(place)], source_etype=WORD))
-    begin = outside(build, BEGIN, HALF, POINTER, POINTER, POINTER, POINTER)
-    end = outside(build, END, HALF, WORD, POINTER)
     follow, threads = follower(build.module, function), list[tuple[Any, Any]]()
     for who in range(1, size):
         order, thread = build.alloca(POINTER, word(len(TOLD))), build.alloca(WORD)
         for i, part in enumerate((arguments, results, steps, tickets, word(who))):
             kept = build.inttoptr(part, POINTER) if TOLD[i] is WORD else part
             build.store(kept, build.gep(order, [word(i)], source_etype=POINTER))
-        threads.append((thread, build.call(begin, [thread, none, follow, order])))
+        threads.append((thread, called(build, BEGIN, HALF, thread, none, follow, order)))
     build.call(function, [arguments, results, steps, tickets, word(0)])
     for thread, failed in threads:
         with build.if_then(build.icmp_signed("==", failed, ir.Constant(HALF, 0))):
-            build.call(end, [build.load(thread), none])
+            called(build, END, HALF, build.load(thread), none)
 
 
 def follower(module: ir.Module, function: Any) -> Any:

@@ -19,7 +19,6 @@ from lstm_research.native_plan import Memory, Place
 
 WORD, POINTER = ir.IntType(64), ir.PointerType()
 ZERO = ir.Constant(WORD, 0)
-FLOATS = 4  # bytes: what a vector is aligned to in the arrays of others
 
 
 def word(value: int) -> ir.Constant:

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lstm_research import disk
-from lstm_research.cores import usable
+from lstm_research.cores import ALONE, usable
 
 ROWS = 32_769  # the smallest float32 case of jax#39103
 MOST = 2 * 2**30  # bytes of compiled programs
@@ -59,9 +59,8 @@ def cores(most: int | None = None) -> None:
         return
     many = usable() if most is None else most
     jax.config.update("jax_num_cpu_devices", max(1, many))
-    flag = "--xla_cpu_multi_thread_eigen=false"
-    if flag.split("=")[0] not in os.environ.get("XLA_FLAGS", ""):
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()
+    if ALONE.split("=")[0] not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {ALONE}".strip()
 
 
 def serve() -> None:
