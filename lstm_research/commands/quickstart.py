@@ -1,4 +1,4 @@
-"""`lstm-research quickstart`: a gate ablation in about a minute."""
+"""`lstm-research quickstart`: a gate ablation in about two minutes."""
 
 import argparse
 from pathlib import Path
@@ -9,7 +9,7 @@ from lstm_research.commands.run import launch
 
 
 def main(arguments: list[str]) -> int:
-    """Compare five cells on three tasks over three seeds, in about a minute, and show the table."""
+    """Compare five cells on three tasks over three seeds, in about two minutes, and show the table."""
     parser = argparse.ArgumentParser("lstm-research quickstart", description=main.__doc__)
     parser.add_argument("--runs", default="runs", help="folder of the store (default: runs)")
     options = parser.parse_args(arguments)
