@@ -3,8 +3,11 @@
 # JAX leaves types unknown in its own signatures:
 # pyright: reportUnknownMemberType=false
 
+import contextlib
 import ctypes
 import re
+from collections.abc import Iterator
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ DATA, SIDES = 24, 40  # bytes into a buffer
 KIND, METADATA, MAJOR = 8, 24, 24  # bytes into an extension, and into what it points at
 ERROR_CREATE, STREAM_GET = 48, 80  # bytes into the interface
 EXECUTE = 3
+NOTED: ContextVar[list[tuple[str, str]] | None] = ContextVar("NOTED", default=None)  # see `noting`
 
 
 @cache
@@ -26,6 +30,28 @@ def version() -> tuple[int, int]:
     text = Path(jax.ffi.include_dir(), "xla/ffi/api/c_api.h").read_text(encoding="utf-8")
     numbers = re.findall(r"#define XLA_FFI_API_(?:MAJOR|MINOR) (\d+)", text)
     return int(numbers[0]), int(numbers[1])
+
+
+@contextlib.contextmanager
+def noting() -> Iterator[list[tuple[str, str]]]:
+    """Collect the kernels that what is lowered in between calls: (mark, the module that recalls it)."""
+    kernels = list[tuple[str, str]]()
+    before = NOTED.set(kernels)
+    try:
+        yield kernels
+    finally:
+        NOTED.reset(before)
+
+
+def note(mark: str, writer: str) -> None:
+    """Say that what is being lowered calls a kernel; `recalled(mark)` of its writer gives it to XLA again."""
+    if (kernels := NOTED.get()) is not None and (mark, writer) not in kernels:
+        kernels.append((mark, writer))
+
+
+def named(mark: str) -> str:
+    """Return the name by which XLA calls a kernel."""
+    return f"lstm_research_{mark[:16]}"
 
 
 def register(name: str, address: int, platform: str) -> None:

@@ -12,6 +12,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from lstm_research import kept_program
 from lstm_research.axes import Array, Float, Seed
 
 Start = Literal[
@@ -25,7 +26,6 @@ def fold(key: Seed, name: str) -> Seed:
     return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
 
-@partial(jax.jit, static_argnums=(0, 2, 3))
 def matrix(start: Start, key: Seed, shape: tuple[int, int], hidden: int) -> Float[Array, "a b"]:
     """Draw one block of a weight matrix; compiled once a shape, for all programs of a sweep.
 
@@ -38,6 +38,12 @@ def matrix(start: Start, key: Seed, shape: tuple[int, int], hidden: int) -> Floa
     tiny        N(0, 0.001^2), the input weights of Le, Jaitly & Hinton 2015 (arXiv:1504.00941)
     identity    ones on the diagonal (Le, Jaitly & Hinton 2015, arXiv:1504.00941)
     """
+    return kept_program.called(drawn, (start, shape, hidden), key)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def drawn(start: Start, shape: tuple[int, int], hidden: int, key: Seed) -> Float[Array, "a b"]:
+    """Draw a block, as `matrix` says."""
     bound = hidden**-0.5
     draws = {
         "lecun": jax.nn.initializers.lecun_normal(),

@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -167,11 +168,23 @@ batching.primitive_batchers[kernel_call] = one_by_one
 def registered(call: Call) -> str:
     """Write and compile a kernel unless its like is there; return the name by which XLA calls it."""
     known = mark(call.spec, call.steps, *machine())
-    name = f"lstm_research_{known[:16]}"
     if known not in PASSED:
-        PASSED[known] = compiled(partial(text, call), known)
-        foreign.register(name, PASSED[known].get_function_address("handle"), "cpu")
-    return name
+        pass_on(known, compiled(partial(text, call), known))
+    foreign.note(known, __name__)
+    return foreign.named(known)
+
+
+def pass_on(mark: str, engine: Any) -> None:
+    """Give XLA a compiled kernel."""
+    PASSED[mark] = engine
+    foreign.register(foreign.named(mark), engine.get_function_address("handle"), "cpu")
+
+
+def recalled(mark: str) -> bool:
+    """Give XLA a kernel whose machine code is kept, unless it has it; say whether that could be done."""
+    if mark not in PASSED and (engine := held(kept_code.place(f"{mark}.o"))) is not None:
+        pass_on(mark, engine)
+    return mark in PASSED
 
 
 def machine() -> tuple[Any, ...]:
@@ -186,21 +199,33 @@ def text(call: Call) -> str:
     return str(kernel.module)
 
 
+def target() -> Any:
+    """Return this processor as LLVM has it."""
+    here = processor()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=here.name, features=here.told, opt=3, reloc="pic", codemodel="jitdefault"
+    )
+
+
+def held(place: Path | None) -> Any:
+    """Return the engine of machine code that is kept, None where there is none."""
+    if (code := kept_code.held(place)) is None:
+        return None
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return engine
+
+
 def compiled(text: Callable[[], str], mark: str) -> Any:
     """Return the engine that holds the functions of a module, which is written if need be.
 
     Its machine code is kept under a mark.
     """
-    here = processor()
-    machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=here.name, features=here.told, opt=3, reloc="pic", codemodel="jitdefault"
-    )
     place = kept_code.place(f"{mark}.o")
-    if (code := kept_code.held(place)) is not None:
-        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-        engine.finalize_object()
+    if (engine := held(place)) is not None:
         return engine
+    machine = target()
     module = llvm.parse_assembly(text())
     module.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=2)

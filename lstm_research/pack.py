@@ -26,7 +26,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from lstm_research import shards
+from lstm_research import kept_program, shards
 from lstm_research.axes import Array, Tree
 from lstm_research.evaluate import carrying, evaluate
 from lstm_research.program import Member, Program, State, held_out, pieces
@@ -120,14 +120,25 @@ class Pack:
         def each(state: State, given: tuple[Array, Array], data: Tree) -> tuple:
             return self.program.steps(state, data, *given)
 
+        def lower() -> Any:
+            state = jax.tree.map(self._shape, self.program.state)
+            given = (self._shape(np.int32(0)), self._shape(np.int32(0)))
+            return self.jit(each, donate_argnums=0).lower(state, given, self.data)
+
         started = time.perf_counter()
-        state = jax.tree.map(self._shape, self.program.state)
-        given = (self._shape(np.int32(0)), self._shape(np.int32(0)))
         with self.at_hand():
-            lowered = self.jit(each, donate_argnums=0).lower(state, given, self.data)
-        compiled = lowered.compile()
+            made = kept_program.compiled(self.known("advance"), lower, self.devices)
         self.compile_s += time.perf_counter() - started
-        return compiled
+        return made
+
+    def known(self, *what: Any) -> str | None:
+        """Return by what one of these functions is known, for all that it follows from."""
+        if self.program.made_of is None:
+            return None
+        places = [device.id for device in self.devices]
+        return kept_program.mark(
+            what, self.program.made_of, self.width, self.serial, self.shares, places
+        )
 
     @cached_property
     def measure(self) -> Any:
@@ -153,7 +164,9 @@ class Pack:
         """Return the program that measures a batch of these shapes, compiled once."""
         key = tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(arguments))
         if key not in self.measures:
-            self.measures[key] = self.measure.lower(*arguments).compile()
+            lower = lambda: self.measure.lower(*arguments)
+            known = self.known("measure", jax.tree.leaves(arguments))
+            self.measures[key] = kept_program.compiled(known, lower, self.devices)
         return self.measures[key]
 
     def evaluate(self, model: tuple[Tree, Tree], due: np.ndarray, split: str) -> dict[str, list]:

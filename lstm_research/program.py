@@ -67,9 +67,16 @@ class Program:
     """The training of one static signature: network, task, optimizer, budget, but no seed."""
 
     def __init__(
-        self, cell: Any, network: NetworkSpec, task: Task, rule: OptimizerSpec, budget: Budget
+        self,
+        cell: Any,
+        network: NetworkSpec,
+        task: Task,
+        rule: OptimizerSpec,
+        budget: Budget,
+        made_of: Any = None,
     ) -> None:
-        self.task, self.budget, self.optimizer = task, budget, rule
+        """Check that the parts belong together; made_of: specs that everything follows from, or None."""
+        self.task, self.budget, self.optimizer, self.made_of = task, budget, rule, made_of
         self.own = (cell, dynamic(network, rule))
         self.call = min(budget.evaluate_every, budget.steps, CALL)
         self.network = partial(

@@ -113,5 +113,9 @@ def task(spec: Any) -> Task:
 
 @lru_cache(maxsize=32)
 def program(static: Signature) -> Program:
-    """Return the training of a signature."""
-    return Program(static.cell, static.network, task(static.task), static.optimizer, static.budget)
+    """Return the training of a signature; known by it where no data were read."""
+    made = task(static.task)
+    known = static if made.data is None else None
+    return Program(
+        static.cell, static.network, made, static.optimizer, static.budget, made_of=known
+    )

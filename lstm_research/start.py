@@ -3,7 +3,7 @@
 Compiled programs are kept in `$LSTM_RESEARCH_CACHE/programs` (default `~/.cache/lstm_research`), a
 folder for each jaxlib and kind of processor, two gigabytes at most. A folder that the user gave JAX
 (`JAX_COMPILATION_CACHE_DIR`) is used instead; `JAX_ENABLE_COMPILATION_CACHE=false` keeps nothing. `kernels`
-in it holds the machine code of `native.py`.
+in it holds the machine code of `native.py`, and what commands find without a trace (`kept_program.py`).
 
 The self-test runs the smallest known program that a bad jaxlib gets wrong without a word, and one
 step of a recurrence beside NumPy. What passed is remembered for each jaxlib and device.
@@ -12,8 +12,6 @@ step of a recurrence beside NumPy. What passed is remembered for each jaxlib and
 import contextlib
 import json
 import os
-import platform
-import zlib
 from importlib import metadata
 from pathlib import Path
 
@@ -21,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lstm_research import disk
+from lstm_research import disk, kept_code
 from lstm_research.cores import ALONE, usable
 
 ROWS = 32_769  # the smallest float32 case of jax#39103
@@ -80,7 +78,7 @@ def prepare() -> None:
     """
     root = folder()
     if not jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
-        jax.config.update("jax_compilation_cache_dir", str(root / "programs" / kind()))
+        jax.config.update("jax_compilation_cache_dir", str(root / "programs" / kept_code.kind()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
         jax.config.update("jax_compilation_cache_max_size", MOST)
     passed = set(remembered(root))
@@ -103,18 +101,6 @@ def prepare() -> None:
 def machine() -> str:
     """Return what the self-test is about: the version of jaxlib, and the device."""
     return f"jaxlib {metadata.version('jaxlib')} on {jax.devices()[0].device_kind} ({jax.default_backend()})"
-
-
-def kind() -> str:
-    """Return a name for programs that run here: jaxlib, machine, and what its processor can do."""
-    try:
-        told = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-        can = next(
-            (line for line in told.splitlines() if line.startswith(("flags", "Features"))), ""
-        )
-    except OSError:
-        can = platform.processor()
-    return f"{metadata.version('jaxlib')}-{platform.machine()}-{zlib.crc32(can.encode()):08x}"
 
 
 def sums_rows(rows: int) -> bool:

@@ -10,9 +10,9 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "lstm_research"
 ORDER = (
-    "axes", "spelling", "cores", "masks", "precision", "cell", "linear", "moments", "initial",
-    "activation", "legal", "stamped", "gated", "superset", "cells.elman", "cells.fgr",
-    "cells.gru_before", "cells.brc", "cells.indrnn",
+    "axes", "spelling", "cores", "disk", "kept_code", "foreign", "kept_program", "masks", "precision",
+    "cell", "linear", "moments", "initial", "activation", "legal", "stamped", "gated",
+    "superset", "cells.elman", "cells.fgr", "cells.gru_before", "cells.brc", "cells.indrnn",
     "cells.mgu", "cells.ran", "cells.star", "cells.atr", "cells.cfn", "cells.fastgrnn", "cells.lem",
     "cells.ligru", "cells.minimal_rnn", "cells.mut", "cells.rhn", "cells.lstmp", "cells.mogrifier",
     "cells.phased", "cells.tlstm", "cells.slstm", "cells.urlstm", "cells.onlstm",
@@ -22,7 +22,7 @@ ORDER = (
     "wrappers.weight_drop", "wrappers.zoneout", "wrappers", "dosed", "keep", "pieces", "shards",
     "states", "unroll", "parallel", "newton", "cotangents",
     "blockwise", "blocked", "padding", "kernel_step", "kernel", "fused_gpu",
-    "disk", "kept_code", "foreign", "forms", "native_math", "native_stages", "native_plan",
+    "forms", "native_math", "native_stages", "native_plan",
     "whole_step", "native_tile", "native_team", "native_sums", "native_equations", "native_panel",
     "native_product", "native_kernel", "native_mark", "native_call", "native_launch", "native",
     "cuda_math", "cuda_plan", "cuda_pack",

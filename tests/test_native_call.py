@@ -37,10 +37,9 @@ def test_a_changed_byte_is_not_run(folder):
     assert kept_code.held(file)
 
 
-def test_the_oldest_of_many_files_go(folder, monkeypatch):
-    monkeypatch.setattr(kept_code, "MOST", 2)
+def test_the_oldest_of_many_files_go(folder):
     for i in range(4):
-        kept_code.keep(folder / f"{i}.o", b"code")
+        kept_code.keep(folder / f"{i}.o", b"code", most=2)
     assert len(list(folder.iterdir())) == 2 and (folder / "3.o").exists()
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from lstm_research import start
+from lstm_research import kept_code, start
 
 
 @pytest.fixture(autouse=True)
@@ -52,20 +52,20 @@ def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(own_cache):
 def test_a_second_process_finds_the_programs_of_the_first(own_cache):
     code = """
 import jax, jax.numpy as jnp
-from lstm_research import start
+from lstm_research import kept_code, start
 start.prepare()
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((8, 8))).block_until_ready()
 """
     for _ in range(2):
         subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=120)
-    kept = list((own_cache / "programs" / start.kind()).iterdir())
+    kept = list((own_cache / "programs" / kept_code.kind()).iterdir())
     assert kept, "no program was kept"
 
 
 CORES = """
 import os, jax
-from lstm_research import start
+from lstm_research import kept_code, start
 assert not start.begun()
 start.cores(3)
 assert not start.begun() and "eigen=false" in os.environ["XLA_FLAGS"]
@@ -92,7 +92,7 @@ def test_cores_become_devices_before_jax_starts_and_not_after():
 
 SERVED = """
 import jax
-from lstm_research import start
+from lstm_research import kept_code, start
 told = lambda: jax.config.values["jax_cpu_enable_async_dispatch"]
 if LATE:
     jax.devices()
