@@ -23,6 +23,10 @@ class UnknownName(ValueError):
     """A name or a field that does not exist; the message lists those that do."""
 
 
+class ConfigError(ValueError):
+    """A setting that cannot be: every line names a path, its value and what is allowed."""
+
+
 @cache
 def folder() -> Path:
     """Return the folder of YAMLs: $LSTM_RESEARCH_CONF, the one in the wheel, or the one of the

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from lstm_research import catalogue, sweep
 from lstm_research.config import RunSpec
+from lstm_research.line import GROUPS
 from lstm_research.program import Program
 from lstm_research.signature import member, program, signature
 from lstm_research.tasks.data import DataError
@@ -23,7 +24,7 @@ class Finding(NamedTuple):
 
 def check() -> Iterator[Finding]:
     """Yield a finding for every YAML: the training step of each is traced, no number is computed."""
-    for group in sweep.GROUPS:
+    for group in GROUPS:
         for name in catalogue.names(group):
             yield examine(f"{group}/{name}", [f"{group}={name}"])
     for name in catalogue.names("studies"):

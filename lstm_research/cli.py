@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from lstm_research import ahead
 from lstm_research.commands import FAILED, INTERRUPTED, MISTAKE
 from lstm_research.spelling import nearest
 
@@ -76,6 +77,8 @@ def entry() -> None:
     """
     gc.disable()
     os.environ.setdefault("LSTM_RESEARCH_PROGRAMS", "kept")  # `kept_program.py`
+    if sys.argv[1:2] == ["run"]:
+        ahead.begin(sys.argv[2:])
     code = main(loaded=settled)
     sys.stdout.flush()
     os._exit(code) if code == INTERRUPTED else sys.exit(code)

@@ -14,6 +14,7 @@ from typing import Any, cast
 import pydantic
 
 from lstm_research import catalogue
+from lstm_research.catalogue import ConfigError
 from lstm_research.cells import CELLS
 from lstm_research.engines import chosen, keepable
 from lstm_research.network import NetworkSpec
@@ -29,10 +30,6 @@ PLAIN = {
     "budget": Budget,
     "wrap": WrapSpec,
 }
-
-
-class ConfigError(ValueError):
-    """A setting that cannot be: every line names a path, its value and what is allowed."""
 
 
 @dataclasses.dataclass(frozen=True)

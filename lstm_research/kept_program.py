@@ -18,23 +18,24 @@ import dataclasses
 import hashlib
 import os
 import pickle
-import re
 import sys
 import threading
 import types
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax import export
 from jax.core import Tracer
 from jax.sharding import NamedSharding
 
 from lstm_research import foreign, kept_code
+from lstm_research.axes import Tree
 from lstm_research.cores import usable
 
 SWITCH, KEPT = "LSTM_RESEARCH_PROGRAMS", "kept"
@@ -45,10 +46,9 @@ ELSEWHERE = (
     "LSTM_RESEARCH_DATA",
     SWITCH,
 )  # variables that decide no program
-LAPACK = "lapack_"  # what its functions begin with
 PLAIN = (bool, int, float, str, bytes, type(None), np.dtype, np.generic)
-MOST = 200  # programs, of about a megabyte
-IMPORTING = threading.Lock()  # one thread at a time has jaxlib find LAPACK
+MOST = 500  # programs, of about 50 kB
+ONE = threading.RLock()  # one thread at a time looks around, and has jaxlib find LAPACK
 HELD: dict[str, Any] = {}  # small programs of this process (`called`), by their marks
 
 
@@ -94,9 +94,15 @@ def placed(sharding: Any) -> str:
     return "" if sharding is None else str(len(sharding.device_set))
 
 
-@cache
 def surroundings() -> str:
-    """Return a mark of all that decides a program beside what it is made of."""
+    """Return a mark of all that decides a program beside what it is made of, found once by one thread."""
+    with ONE:
+        return around()
+
+
+@cache
+def around() -> str:
+    """Return what `surroundings` does."""
     sources = hashlib.sha256()
     root = Path(__file__).parent
     for path in sorted(root.rglob("*.py")):
@@ -120,56 +126,96 @@ def version(package: str) -> str:
     return ""
 
 
+class Kept(NamedTuple):
+    """A traced function, as it is kept."""
+
+    program: export.Exported  # of flat arrays
+    given: Any  # the tree of its arguments
+    found: Any  # the tree of its results
+    specs: list[Any]  # where each array lies on the mesh, None: anywhere
+
+
 def compiled(
-    known: str | None, lower: Callable[[], Any], devices: Sequence[Any] | None = None
-) -> Any:
-    """Return a compiled program: the one that is known by a mark, else what `lower` traces, which is kept.
+    known: str | None,
+    function: Callable[..., Tree],
+    arguments: Callable[[], tuple[Tree, ...]],
+    places: NamedSharding | None = None,
+    donated: int = 0,
+) -> Callable[..., Tree]:
+    """Return a function compiled for arguments like these; what is known by a mark is not traced again.
 
-    devices: where it runs; None: on the first.
+    arguments: asked for the arrays, or their shapes, only where the function is traced. places: where its
+    results lie; None: where XLA puts them. donated: leading arguments whose arrays may be written over.
     """
-    if known is None:
-        return lower().compile()
-    place = kept_code.place(f"{known}.program")
-    return loaded(place, devices or jax.devices()[:1]) or traced(place, lower)
+    place = kept_code.place(f"{known}.program") if known else None
+    kept = (loaded(place) or traced(place, function, arguments())) if known else None
+    if kept is None:
+        there: Any = {} if places is None else {"out_shardings": places}
+        jitted = jax.jit(function, donate_argnums=range(donated), **there)
+        return jitted.lower(*arguments()).compile()
+    mesh: Any = None if places is None else places.mesh
+    lies = [None if spec is None else NamedSharding(mesh, spec) for spec in kept.specs]
+    leaves = [
+        jax.ShapeDtypeStruct(aval.shape, aval.dtype, sharding=where)
+        for aval, where in zip(kept.program.in_avals, lies, strict=True)
+    ]
+    first = sum(each.num_leaves for each in kept.given.children()[:donated])
+    there = {} if places is None else {"out_shardings": [places] * len(kept.program.out_avals)}
+    jitted = jax.jit(kept.program.call, donate_argnums=range(first), **there)
+    made = jitted.lower(*leaves).compile()
+    return lambda *given: jax.tree.unflatten(kept.found, made(*jax.tree.leaves(given)))
 
 
-def traced(place: Path | None, lower: Callable[[], Any]) -> Any:
-    """Trace and compile a program, and keep it with the kernels that it calls.
+def traced(
+    place: Path | None, function: Callable[..., Tree], arguments: tuple[Tree, ...]
+) -> Kept | None:
+    """Trace a function and keep it with the kernels that it calls.
 
-    One that calls a function of somebody else's, which tracing may have made ready, is not kept.
+    None: it cannot be kept, for it calls a function of somebody else's.
     """
+    leaves, tree = jax.tree.flatten(arguments)
+    trees: list[Any] = []
+
+    def flat(*leaves: Any) -> list[Any]:
+        found, made = jax.tree.flatten(function(*jax.tree.unflatten(tree, leaves)))
+        trees.append(made)
+        return found
+
+    jitted = jax.jit(flat)
     with foreign.noting() as kernels:
-        made = lower().compile()
-    with contextlib.suppress(Exception):  # a program that XLA cannot write down is traced again
-        from jax.experimental.serialize_executable import serialize
+        try:
+            program = export.export(jitted)(*leaves)
+        except ValueError:  # the names of kernels, which are known now, are allowed one by one
+            names = [foreign.named(known) for known, _ in kernels]
+            allowed = [export.DisabledSafetyCheck.custom_call(name) for name in names]
+            try:
+                program = export.export(jitted, disabled_checks=allowed)(*leaves)
+            except (ValueError, NotImplementedError):
+                return None
+        except NotImplementedError:
+            return None
+    specs = [getattr(leaf.sharding, "spec", None) for leaf in leaves]
+    kept = Kept(program, tree, trees[0], specs)
+    whole = (kernels, *kept._replace(program=bytes(program.serialize())))
+    kept_code.keep(place, pickle.dumps(whole), MOST)
+    return kept
 
-        calls = set(re.findall(r'custom_call_target="([^"]+)"', made.as_text()))
-        lapack = {each for each in calls if each.startswith(LAPACK)}
-        if calls <= {foreign.named(known) for known, _ in kernels} | lapack:
-            whole = pickle.dumps((kernels, bool(lapack), *serialize(made)))
-            kept_code.keep(place, whole, MOST)
-    return made
 
-
-def loaded(place: Path | None, devices: Sequence[Any]) -> Any:
-    """Return a program from the disk, None where there is none or it cannot be had whole."""
+def loaded(place: Path | None) -> Kept | None:
+    """Return what a file keeps, None where there is none or it cannot be had whole."""
     if (found := kept_code.held(place)) is None:
         return None
     with contextlib.suppress(Exception):  # whatever is wrong with a file, its program can be traced
-        from jax.experimental.serialize_executable import deserialize_and_load
-
-        kernels, lapack, program, *trees = pickle.loads(found)
-        if not all(import_module(writer).recalled(known) for known, writer in kernels):
-            return None
-        if lapack:
+        kernels, program, *trees = pickle.loads(found)
+        if all(import_module(writer).recalled(known) for known, writer in kernels):
             find_lapack()
-        return deserialize_and_load(program, *trees, execution_devices=devices)
+            return Kept(export.deserialize(bytearray(program)), *trees)
     return None
 
 
 @cache
 def find_lapack() -> None:
-    """Have jaxlib find LAPACK, as tracing a call of it does.
+    """Have jaxlib find LAPACK, as JAX does before it calls a program that was kept.
 
     Its functions are in two small modules of SciPy, whose package would import a quarter of a second of
     what nobody here needs: meanwhile an empty one stands for it.
@@ -177,7 +223,7 @@ def find_lapack() -> None:
     from jaxlib.lapack import prepare_lapack_call
 
     package = "scipy.linalg"
-    with IMPORTING:
+    with ONE:
         if package not in sys.modules and (found := find_spec(package)) is not None:
             sys.modules[package] = types.ModuleType(package)
             sys.modules[package].__path__ = list(found.submodule_search_locations or ())
@@ -199,5 +245,5 @@ def called(function: Any, static: tuple[Any, ...], *arrays: Any) -> Any:
     if (known := mark(function.__qualname__, static, arrays)) is None:
         return function(*static, *arrays)
     if known not in HELD:
-        HELD[known] = compiled(known, lambda: function.lower(*static, *arrays))
+        HELD[known] = compiled(known, partial(function, *static), lambda: arrays)
     return HELD[known](*arrays)

@@ -90,10 +90,24 @@ class Pack:
             here, mesh=self.mesh, in_specs=(RUNS, RUNS, ALL), out_specs=RUNS, check_vma=False
         )
 
-    def jit(self, each: Callable[..., Tree], **options: Any) -> Any:
-        """Return `spread(each)` under jit, its results where `place` puts arrays."""
+    def compiled(
+        self,
+        what: tuple,
+        each: Callable[..., Tree],
+        arguments: Callable[[], tuple],
+        donated: int = 0,
+    ) -> Callable[..., Tree]:
+        """Return `spread(each)` compiled for the shapes of arguments, its results where `place` puts arrays.
+
+        what: all that it follows from beside this pack and its program.
+        """
+        made_of, known = self.program.made_of, None
+        if made_of is not None:
+            places = [device.id for device in self.devices]
+            known = kept_program.mark(what, made_of, self.width, self.serial, self.shares, places)
         there = NamedSharding(self.mesh, RUNS)
-        return jax.jit(self.spread(each), out_shardings=there, **options)
+        with self.at_hand():
+            return kept_program.compiled(known, self.spread(each), arguments, there, donated)
 
     def at_hand(self) -> AbstractContextManager[Any]:
         """Return the context in which the engines find the devices that share a batch."""
@@ -120,29 +134,25 @@ class Pack:
         def each(state: State, given: tuple[Array, Array], data: Tree) -> tuple:
             return self.program.steps(state, data, *given)
 
-        def lower() -> Any:
+        def arguments() -> tuple:
             state = jax.tree.map(self._shape, self.program.state)
-            given = (self._shape(np.int32(0)), self._shape(np.int32(0)))
-            return self.jit(each, donate_argnums=0).lower(state, given, self.data)
+            return state, (self._shape(np.int32(0)), self._shape(np.int32(0))), self.data
 
         started = time.perf_counter()
-        with self.at_hand():
-            made = kept_program.compiled(self.known("advance"), lower, self.devices)
+        made = self.compiled(("advance",), each, arguments, donated=1)
         self.compile_s += time.perf_counter() - started
         return made
 
-    def known(self, *what: Any) -> str | None:
-        """Return by what one of these functions is known, for all that it follows from."""
-        if self.program.made_of is None:
-            return None
-        places = [device.id for device in self.devices]
-        return kept_program.mark(
-            what, self.program.made_of, self.width, self.serial, self.shares, places
-        )
-
     @cached_property
-    def measure(self) -> Any:
-        """((params, rest), (due, carry), batch) -> (metrics as (sum, weight), carry) of each run due."""
+    def measures(self) -> dict[Any, Any]:
+        """The compiled programs of `measure`, by the shapes of their arguments."""
+        return {}
+
+    def measure(self, *arguments: Tree) -> Callable[..., Tree]:
+        """Return the program that measures a batch of these shapes, compiled once.
+
+        ((params, rest), (due, carry), batch) -> (metrics as (sum, weight), carry) of each run due.
+        """
 
         def each(model: tuple[Tree, Tree], given: tuple[Array, Tree], batch: Tree) -> tuple:
             due, carry = given
@@ -153,20 +163,10 @@ class Pack:
             )
             return lax.cond(due, found, lambda: none)
 
-        return self.jit(each)
-
-    @cached_property
-    def measures(self) -> dict[Any, Any]:
-        """The compiled programs of `measure`, by the shapes of their batch."""
-        return {}
-
-    def compiled(self, *arguments: Tree) -> Any:
-        """Return the program that measures a batch of these shapes, compiled once."""
-        key = tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(arguments))
+        leaves = jax.tree.leaves(arguments)
+        key = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
         if key not in self.measures:
-            lower = lambda: self.measure.lower(*arguments)
-            known = self.known("measure", jax.tree.leaves(arguments))
-            self.measures[key] = kept_program.compiled(known, lower, self.devices)
+            self.measures[key] = self.compiled(("measure", leaves), each, lambda: arguments)
         return self.measures[key]
 
     def evaluate(self, model: tuple[Tree, Tree], due: np.ndarray, split: str) -> dict[str, list]:
@@ -176,12 +176,12 @@ class Pack:
         one = self.program.carry(held[0].inputs.shape[0])
         carry = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (self.width, *leaf.shape)), one)
 
-        def measure(batch: Tree, carry: Tree) -> Any:
+        def each(batch: Tree, carry: Tree) -> Any:
             arguments = (model, (self.place(due), carry), batch)
-            return self.compiled(*arguments)(*arguments)
+            return self.measure(*arguments)(*arguments)
 
         with self.at_hand():
-            return evaluate(carrying(measure, self.place(carry)), batches)
+            return evaluate(carrying(each, self.place(carry)), batches)
 
     def compile_measures(self) -> None:
         """Compile what measures the validation split. Nothing is run: two programs that share devices
@@ -195,7 +195,7 @@ class Pack:
         shape = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self.everywhere)
         with self.at_hand():
             for batch in held:
-                self.compiled(model, given, jax.tree.map(shape, batch))
+                self.measure(model, given, jax.tree.map(shape, batch))
 
     def prepare(self, members: Iterable[Member] = ()) -> "Pack":
         """Compile what training needs side by side, ahead of the first run; return self.

@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lstm_research import local, sweep, trackers
+from lstm_research.compose import jobs, parse
 from lstm_research.config import RunSpec
-from lstm_research.launcher import answer, settings, variant
+from lstm_research.hydra_launcher import answer
+from lstm_research.launcher import settings, variant
+from lstm_research.line import RIM
 
 
 def divided(overrides: Sequence[str], take: int) -> list[str]:
@@ -18,15 +21,15 @@ def divided(overrides: Sequence[str], take: int) -> list[str]:
 
     What concerns Hydra and the launch stays; the rest becomes data of every job: `line`, and `part`.
     """
-    parsed = [sweep.parse([each])[0] for each in overrides]
+    parsed = [parse([each])[0] for each in overrides]
     outside = [
         each.input_line or ""
         for each in parsed
         if each.key_or_group.startswith("hydra")
-        or (each.key_or_group in (*sweep.RIM, "study") and not each.is_sweep_override())
+        or (each.key_or_group in (*RIM, "study") and not each.is_sweep_override())
     ]
     line = [each for each in overrides if not each.startswith("hydra")]
-    parts = -(-len(sweep.jobs(line, sweep=True)) // take)
+    parts = -(-len(jobs(line, sweep=True)) // take)
     return [*outside, f"+line={quoted(line)}", f"+part={','.join(map(str, range(parts)))}"]
 
 
@@ -39,7 +42,7 @@ def quoted(line: Sequence[str]) -> str:
 def specs(data: Mapping[str, Any]) -> list[RunSpec]:
     """Return the runs of the part that a composed job names."""
     first = data["part"] * data["take"]
-    mine = sweep.jobs(json.loads(data["line"]), sweep=True)[first : first + data["take"]]
+    mine = jobs(json.loads(data["line"]), sweep=True)[first : first + data["take"]]
     return [spec for words in mine for spec in sweep.specs(words)]
 
 

@@ -18,9 +18,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstm_research import launcher, sweep
+from lstm_research import compose, launcher, sweep
+from lstm_research.compose import choices, jobs, parse, widen
 from lstm_research.config import ConfigError, RunSpec
 from lstm_research.disk import explained, take
+from lstm_research.line import PLAIN, RIM
 from lstm_research.signature import task
 from lstm_research.space import Space, check, corners, space, words
 from lstm_research.spelling import unknown
@@ -106,10 +108,10 @@ def legal(settings: Settings) -> None:
 
 def taken_apart(overrides: Sequence[str]) -> Line:
     """Return what a line fixes and what it varies; raise ConfigError with every fault of either."""
-    parsed = sweep.parse([sweep.widen(each) for each in sweep.parse(overrides)])
+    parsed = parse([widen(each) for each in parse(overrides)])
     varied = [each for each in parsed if each.is_sweep_override() and each.key_or_group != "seed"]
     for each in varied:
-        if each.key_or_group in ("task", *(key for key in sweep.PLAIN if key != "seed")):
+        if each.key_or_group in ("task", *(key for key in PLAIN if key != "seed")):
             raise ConfigError(f"{each.input_line}: a search has one {each.key_or_group}")
     if not varied:
         raise ConfigError(
@@ -119,7 +121,7 @@ def taken_apart(overrides: Sequence[str]) -> Line:
     fixed = tuple(each.input_line or "" for each in parsed if each not in varied)
     over = space(varied)
     check(fixed, over)
-    rim = sweep.composed(sweep.jobs([*fixed, *words(corners(over)[0])], sweep=True)[0])
+    rim = compose.composed(jobs([*fixed, *words(corners(over)[0])], sweep=True)[0])
     return Line(fixed, over, rim, rim["study"])
 
 
@@ -176,11 +178,11 @@ def opened(storage: Any, line: Line, of: Any) -> Any:
 
 def identity(line: Line) -> dict[str, Any]:
     """Return what makes two searches one, as plain data by key: what is fixed, and what is varied."""
-    fixed = sweep.parse(line.fixed)
+    fixed = parse(line.fixed)
     known = {
-        each.get_key_element().lstrip("+"): [str(text) for text in sweep.choices(each)]
+        each.get_key_element().lstrip("+"): [str(text) for text in choices(each)]
         for each in fixed
-        if each.key_or_group not in (*sweep.RIM, "study")
+        if each.key_or_group not in (*RIM, "study")
     }
     return known | {key: str(each) for key, each in line.space.items()}
 

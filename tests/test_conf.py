@@ -7,6 +7,7 @@ from contract import FAST
 from sampled import KEEN
 
 from lstm_research import catalogue, check, sweep
+from lstm_research.line import GROUPS
 from lstm_research.program import Program
 from lstm_research.signature import signature, task
 from lstm_research.tasks.data import DataError
@@ -72,5 +73,5 @@ def test_check_names_what_is_wrong():
 
 
 def test_every_yaml_opens_with_a_caption():
-    for group in (*sweep.GROUPS, "studies"):
+    for group in (*GROUPS, "studies"):
         assert all(catalogue.caption(group, name) for name in catalogue.names(group)), group

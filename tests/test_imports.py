@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "lstm_research"
 ORDER = (
-    "axes", "spelling", "cores", "disk", "kept_code", "foreign", "kept_program", "masks", "precision",
+    "axes", "spelling", "cores", "line", "disk", "kept_code", "foreign", "kept_program", "masks", "precision",
     "cell", "linear", "moments", "initial", "activation", "legal", "stamped", "gated",
     "superset", "cells.elman", "cells.fgr", "cells.gru_before", "cells.brc", "cells.indrnn",
     "cells.mgu", "cells.ran", "cells.star", "cells.atr", "cells.cfn", "cells.fastgrnn", "cells.lem",
@@ -27,7 +27,7 @@ ORDER = (
     "native_product", "native_kernel", "native_mark", "native_call", "native_launch", "native",
     "cuda_math", "cuda_plan", "cuda_pack",
     "cuda_products", "cuda_kernel", "cuda_driver", "cuda_call", "cuda_trace", "cuda", "columns",
-    "fused_columns", "fused", "engines", "native_stream", "stream", "catalogue",
+    "fused_columns", "fused", "engines", "native_stream", "stream", "catalogue", "compose", "ahead",
     "nnx_cell", "nnx_layer", "network", "interop",
     "interop.forward", "interop.onnx_graph", "interop.onnx_shapes", "interop.onnx_primitives",
     "interop.onnx_complex", "interop.onnx_operators", "interop.onnx_scan", "interop.onnx",
@@ -52,8 +52,8 @@ ORDER = (
     "stats", "label", "digits", "entry", "table", "grid", "terminal", "render", "config",
     "interop.safetensors", "face", "signature", "plan", "explain", "run", "lookup",
     "start", "local",
-    "progress", "sweep", "ledger", "launcher", "parts", "space", "trials", "search", "check",
-    "listing", "task_listing", "report", "report.curves",
+    "progress", "sweep", "ledger", "launcher", "hydra_launcher", "parts", "space", "trials", "search",
+    "check", "listing", "task_listing", "report", "report.curves",
     "report.pictures", "report.data", "report.charts", "report.page", "report.write",
     "sparkline", "inventory", "detail",
     "commands", "commands.run", "commands.search", "commands.table", "commands.report",
@@ -63,8 +63,8 @@ ORDER = (
 HEAVY = {
     "altair": {"figure", "report.charts", "report.page"},
     "vl_convert": {"figure", "report.page"},
-    "hydra": {"sweep", "launcher", "space", "commands.run"},
-    "omegaconf": {"sweep", "launcher"},
+    "hydra": {"compose", "hydra_launcher", "space", "commands.run"},
+    "omegaconf": {"compose", "hydra_launcher"},
     "pydantic": {"config"},
     "wandb": {"trackers.wandb", "trackers.workspace"},
     "onnx": {"interop.onnx_graph"},

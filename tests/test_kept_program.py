@@ -3,14 +3,17 @@
 import dataclasses
 import json
 import os
+import pickle
 import subprocess
 import sys
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lstm_research import foreign, initial, kept_code, kept_program, sweep
 from lstm_research.signature import program, signature
@@ -91,14 +94,14 @@ def test_nothing_is_kept_that_nobody_asked_for(folder, monkeypatch):
 
 @pytest.mark.parametrize("what", ["JAX_NEW", "XLA_FLAGS", "LSTM_RESEARCH_NEW"])
 def test_surroundings_change_the_mark(monkeypatch, what):
-    before = kept_program.surroundings.__wrapped__()
-    assert before == kept_program.surroundings.__wrapped__()
+    before = kept_program.around.__wrapped__()
+    assert before == kept_program.around.__wrapped__()
     monkeypatch.setenv(what, os.environ.get(what, "") + " ")
-    assert before != kept_program.surroundings.__wrapped__()
+    assert before != kept_program.around.__wrapped__()
 
 
 def test_sources_versions_and_cores_change_the_mark(monkeypatch, tmp_path):
-    now = kept_program.surroundings.__wrapped__
+    now = kept_program.around.__wrapped__
     marks = {now()}
     with monkeypatch.context() as patch:
         patch.setattr(kept_program, "usable", lambda: 97)
@@ -115,26 +118,55 @@ def test_sources_versions_and_cores_change_the_mark(monkeypatch, tmp_path):
     assert len(marks) == 5
 
 
+class State(NamedTuple):
+    """As a program has it."""
+
+    params: Any
+    step: Any
+
+
 def jitted(x):
     """Return something that a compiler has to do."""
     return jnp.sin(x) @ x.T
 
 
-def lowering(function, *arguments):
-    return lambda: jax.jit(function).lower(*arguments)
+def never():
+    return pytest.fail("traced again")
 
 
 def test_a_kept_program_is_the_one_that_was_traced(folder):
     x = jnp.arange(6.0).reshape(2, 3)
-    first = kept_program.compiled("a", lowering(jitted, x))
-    again = kept_program.compiled("a", lambda: pytest.fail("traced again"))
+    first = kept_program.compiled("a", jitted, lambda: (x,))
+    again = kept_program.compiled("a", jitted, never)
     assert np.array_equal(first(x), again(x)) and np.allclose(first(x), jitted(x))
+
+
+def test_trees_go_in_and_come_out_as_of_the_function_itself(folder):
+    given = ({"a": jnp.ones(3), "b": (jnp.zeros(2), None)}, State(jnp.ones(2), jnp.int32(3)))
+    function = lambda tree, state: (state._replace(step=state.step + 1), [tree["a"].sum(), None])
+    wanted = function(*given)
+    for arguments in (lambda: given, never):
+        found = kept_program.compiled("a", function, arguments)(*given)
+        assert jax.tree.structure(found) == jax.tree.structure(wanted)
+        assert all(map(np.array_equal, jax.tree.leaves(found), jax.tree.leaves(wanted)))
+
+
+def test_arrays_that_are_given_away_are_gone_in_a_kept_program_too(folder):
+    mesh = Mesh(np.array(jax.devices()), ("runs",))
+    runs = NamedSharding(mesh, PartitionSpec("runs"))
+    place = lambda: (jax.device_put({"a": jnp.ones(4), "b": jnp.ones(4)}, runs), jnp.float32(2))
+    one = lambda tree, by: jax.tree.map(lambda leaf: leaf * by, tree)
+    for arguments in (place, never):
+        (tree, by) = place()
+        found = kept_program.compiled("a", one, arguments, runs, donated=1)(tree, by)
+        assert tree["a"].is_deleted() and not by.is_deleted()
+        assert np.array_equal(found["a"], np.full(4, 2.0)) and found["a"].sharding == runs
 
 
 @pytest.mark.parametrize("harm", ["cut", "changed", "not a program", "no kernel", "away"])
 def test_a_file_that_is_not_whole_is_traced_again(folder, harm):
     x = jnp.arange(6.0).reshape(2, 3)
-    wanted = kept_program.compiled("a", lowering(jitted, x))(x)
+    wanted = kept_program.compiled("a", jitted, lambda: (x,))(x)
     (file,) = folder.iterdir()
     whole = file.read_bytes()
     if harm == "cut":
@@ -145,23 +177,20 @@ def test_a_file_that_is_not_whole_is_traced_again(folder, harm):
         kept_code.keep(file, b"no pickle")
     elif harm == "no kernel":
         kernels = [("f" * 64, "lstm_research.native_call")]
-        kept_code.keep(file, kept_program.pickle.dumps((kernels, False, b"", None, None)))
+        kept_code.keep(file, pickle.dumps((kernels, b"", None, None, [])))
     else:
         file.unlink()
     traces = []
-
-    def lower():
-        traces.append(1)
-        return lowering(jitted, x)()
-
-    assert np.array_equal(kept_program.compiled("a", lower)(x), wanted) and traces
-    assert np.array_equal(kept_program.compiled("a", lower)(x), wanted) and len(traces) == 1
+    arguments = lambda: traces.append(1) or (x,)
+    assert np.array_equal(kept_program.compiled("a", jitted, arguments)(x), wanted) and traces
+    assert np.array_equal(kept_program.compiled("a", jitted, arguments)(x), wanted)
+    assert len(traces) == 1
 
 
 def test_a_program_that_calls_back_into_python_is_not_kept(folder):
     x = jnp.ones(3)
     ask = lambda x: jax.pure_callback(np.sin, jax.ShapeDtypeStruct(x.shape, x.dtype), x)
-    assert np.allclose(kept_program.compiled("a", lowering(ask, x))(x), np.sin(1.0))
+    assert np.allclose(kept_program.compiled("a", ask, lambda: (x,))(x), np.sin(1.0))
     assert not list(folder.iterdir())
 
 

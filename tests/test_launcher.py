@@ -6,7 +6,7 @@ from hydra.core.utils import JobStatus
 from hydra.plugins.launcher import Launcher
 from small import WORDS
 
-from lstm_research import cli, launcher, store, sweep
+from lstm_research import cli, compose, hydra_launcher, store, sweep
 
 
 @pytest.fixture
@@ -19,13 +19,13 @@ def folder(tmp_path, monkeypatch):
 def returned(monkeypatch) -> list:
     """What the launcher gives back to Hydra."""
     kept: list = []
-    launch = launcher.PackedLauncher.launch
+    launch = hydra_launcher.PackedLauncher.launch
 
     def heard(self, overrides, initial_job_idx):
         kept.extend(launch(self, overrides, initial_job_idx))
         return kept
 
-    monkeypatch.setattr(launcher.PackedLauncher, "launch", heard)
+    monkeypatch.setattr(hydra_launcher.PackedLauncher, "launch", heard)
     return kept
 
 
@@ -33,10 +33,10 @@ LINE = ["run", "-m", "hydra/launcher=packed", *WORDS]
 
 
 def test_hydra_finds_the_launcher_among_its_plugins():
-    launcher.register()
-    launcher.register()
-    assert launcher.PackedLauncher in Plugins.instance().discover(Launcher)
-    assert f"{launcher.PackedLauncher.__module__}.PackedLauncher" == sweep.PACKED
+    hydra_launcher.register()
+    hydra_launcher.register()
+    assert hydra_launcher.PackedLauncher in Plugins.instance().discover(Launcher)
+    assert f"{hydra_launcher.PackedLauncher.__module__}.PackedLauncher" == compose.PACKED
 
 
 def test_jobs_come_back_in_order_with_their_metric(folder, inline, returned, capsys):
@@ -46,7 +46,7 @@ def test_jobs_come_back_in_order_with_their_metric(folder, inline, returned, cap
     assert [job.overrides[-2:] for job in returned] == asked
     assert [job.hydra_cfg.hydra.job.num for job in returned] == [0, 1, 2, 3]
     for job in returned:
-        spec = sweep.built(sweep.plain(job.cfg))
+        spec = sweep.built(compose.plain(job.cfg))
         result = store.load_run(store.find("runs", spec.resolved())).result
         assert job.return_value == result["metrics"]["valid"]["mse"]
     assert (folder / "runs" / "default" / "multirun.yaml").is_file()
@@ -75,10 +75,10 @@ def test_a_failing_job_stops_no_other_and_every_failure_is_told(
     assert "Traceback" not in err
     statuses = [job.status for job in returned]
     assert statuses == [JobStatus.FAILED] * 2 + [JobStatus.COMPLETED] * 2
-    with pytest.raises(launcher.RunFailed, match=r"Piano_midi\.mat"):
+    with pytest.raises(hydra_launcher.RunFailed, match=r"Piano_midi\.mat"):
         returned[0].return_value  # noqa: B018 (Hydra raises when it is read)
 
 
 def test_the_launcher_of_a_sweep_is_packed_unless_another_is_named(folder, capsys):
     assert cli.main(["run", "--cfg", "hydra", "-p", "hydra.launcher", "cell=lstm"]) == 0
-    assert sweep.PACKED in capsys.readouterr().out
+    assert compose.PACKED in capsys.readouterr().out

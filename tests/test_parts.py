@@ -5,7 +5,7 @@ import json
 import pytest
 from small import WORDS
 
-from lstm_research import cli, parts, store, sweep
+from lstm_research import cli, compose, parts, store, sweep
 
 LINE = ["cell=lstm,elman", "seed=range(3)", *WORDS]
 
@@ -19,9 +19,9 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize("take", [1, 4, 6, 9])
 def test_the_parts_of_a_sweep_are_its_runs_each_once_and_in_order(take):
     *_, line, part = parts.divided([*LINE, "hydra/launcher=joblib"], take)
-    (given,) = sweep.parse([line])
+    (given,) = compose.parse([line])
     data = {"line": given.value(), "take": take}
-    numbers = [int(text.partition("=")[2]) for text in sweep.choices(sweep.parse([part])[0])]
+    numbers = [int(text.partition("=")[2]) for text in compose.choices(compose.parse([part])[0])]
     assert numbers == list(range(-(-6 // take)))
     specs = [spec for number in numbers for spec in parts.specs(data | {"part": number})]
     assert specs == sweep.specs(LINE, sweep=True)
@@ -40,7 +40,7 @@ def test_what_concerns_hydra_and_the_launch_stays_outside_the_line():
 
 def test_a_quoted_line_comes_through_hydras_grammar_unchanged():
     line = ["a='b c'", 'd="e"', "f=${g}", r"h=i\,j", "k=[1,{l: 2}]"]
-    (given,) = sweep.parse([f"+line={parts.quoted(line)}"])
+    (given,) = compose.parse([f"+line={parts.quoted(line)}"])
     assert json.loads(given.value()) == line and "$" not in given.value()
 
 

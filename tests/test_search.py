@@ -12,7 +12,7 @@ from stored import RESULT
 pytest.importorskip("optuna", reason="the extra `search` is not installed")
 pytest.importorskip("sklearn", reason="the extra `search` is not installed")
 
-from lstm_research import cli, store, sweep
+from lstm_research import cli, compose, store
 from lstm_research.config import ConfigError
 from lstm_research.search import Settings, search
 
@@ -25,7 +25,7 @@ def folder(tmp_path, monkeypatch):
     """An empty folder, and a quick Hydra."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(store, "environment", dict)
-    monkeypatch.setattr(sweep, "composed", patched(functools.cache(sweep.composed)))
+    monkeypatch.setattr(compose, "composed", patched(functools.cache(compose.composed)))
     return tmp_path
 
 

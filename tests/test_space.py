@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("optuna", reason="the extra `search` is not installed")
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from lstm_research import space, sweep
+from lstm_research import compose, space, sweep
 from lstm_research.config import ConfigError
 
 
@@ -22,7 +22,7 @@ from lstm_research.config import ConfigError
     ("cell=glob(greff/n*g)", CategoricalDistribution(["greff/nfg", "greff/nig", "greff/nog"])),
 ])  # fmt: skip
 def test_a_range_of_hydra_is_a_distribution_of_optuna(line, expected):
-    assert space.space(sweep.parse([line])) == {line.partition("=")[0]: expected}
+    assert space.space(compose.parse([line])) == {line.partition("=")[0]: expected}
 
 
 @pytest.mark.parametrize(("line", "part"), [
@@ -37,13 +37,13 @@ def test_a_range_of_hydra_is_a_distribution_of_optuna(line, expected):
 ])  # fmt: skip
 def test_a_range_that_cannot_be_searched_is_refused_by_name(line, part):
     with pytest.raises(ConfigError) as caught:
-        space.space(sweep.parse([line]))
+        space.space(compose.parse([line]))
     (said,) = str(caught.value).splitlines()
     assert said.startswith(f"{line}: ") and part in said, said
 
 
 def test_corners_meet_every_end_and_every_choice():
-    over = space.space(sweep.parse(["network.hidden=2,3,4", "optimizer.rate=interval(0.1,0.2)"]))
+    over = space.space(compose.parse(["network.hidden=2,3,4", "optimizer.rate=interval(0.1,0.2)"]))
     corners = space.corners(over)
     assert len(corners) == 4 and corners[0] == {"network.hidden": "2", "optimizer.rate": 0.1}
     assert {each["network.hidden"] for each in corners} == {"2", "3", "4"}
@@ -57,7 +57,7 @@ def test_a_draw_becomes_overrides_that_compose():
 
 
 def test_a_fault_of_one_end_is_told_once_and_by_name():
-    over = space.space(sweep.parse(["optimizer.rate=interval(-1,1)", "network.hidden=2,x"]))
+    over = space.space(compose.parse(["optimizer.rate=interval(-1,1)", "network.hidden=2,x"]))
     with pytest.raises(ConfigError) as caught:
         space.check(["cell=lstm"], over)
     told = str(caught.value).splitlines()

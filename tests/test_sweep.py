@@ -2,7 +2,7 @@
 
 import pytest
 
-from lstm_research import sweep
+from lstm_research import compose, sweep
 from lstm_research.config import ConfigError
 
 
@@ -55,8 +55,15 @@ def test_the_mistake_of_a_later_job_is_told_once_and_before_any_run():
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_run_that_was_composed_is_not_composed_again(monkeypatch):
-    words = ("cell=gru", "task=adding")
-    known = {words: sweep.composed(words)}
-    monkeypatch.setattr(sweep, "composed", lambda job: pytest.fail(f"{job} composed again"))
-    assert [each.seed for each in sweep.specs([*words, "seed=0,1"], True, known)] == [0, 1]
+def test_runs_that_differ_in_their_seed_alone_are_composed_once(monkeypatch):
+    asked, real = [], compose.composed
+    monkeypatch.setattr(compose, "composed", lambda job: asked.append(job) or real(job))
+    specs = sweep.specs(["cell=gru,lstm", "task=adding", "seed=0,1"], sweep=True)
+    assert [each.seed for each in specs] == [0, 1, 0, 1] and len(asked) == 2
+
+
+def test_a_line_that_was_composed_is_not_composed_again(monkeypatch):
+    words = ["cell=gru", "task=adding", "seed=0,1"]
+    known = sweep.composed(words, sweep=True)
+    monkeypatch.setattr(compose, "composed", lambda job: pytest.fail(f"{job} composed again"))
+    assert [each.seed for each in sweep.specs(words, True, known)] == [0, 1]

@@ -14,6 +14,7 @@ from small import WORDS, small
 from lstm_research import check, config, sweep
 from lstm_research.config import ConfigError, RunSpec, build, written
 from lstm_research.label import variant
+from lstm_research.line import GROUPS
 from lstm_research.network import Network, NetworkSpec
 from lstm_research.nnx_layer import Recurrent
 from lstm_research.plain import digest
@@ -181,4 +182,4 @@ def test_check_builds_a_wrapped_cell():
     good = check.examine("wrap/layer_norm", ["wrap=layer_norm"])
     bare = check.examine("cell/lstm", ["cell=lstm"])
     assert good.verdict == "ok" and good.detail != bare.detail
-    assert "wrap" in sweep.GROUPS and RunSpec(ZONED.cell, small().task).wrap is None
+    assert "wrap" in GROUPS and RunSpec(ZONED.cell, small().task).wrap is None

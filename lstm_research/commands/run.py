@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import hydra
-
-from lstm_research import catalogue, launcher, local, parts, start, store, sweep, trackers
+from lstm_research import ahead, catalogue, launcher, local, start, store, sweep, trackers
 from lstm_research.commands import FAILED
 from lstm_research.config import ConfigError, RunSpec
 from lstm_research.explain import explain
+from lstm_research.line import MANY, flags_and_overrides, seedless
 from lstm_research.run import run
 from lstm_research.signature import signature
 
-VALUED = ("--cfg", "-c", "--package", "-p", "--info", "-i")  # flags of Hydra that take a value
 HELP = """lstm-research run [-m] [--force] KEY=VALUE ...
 
   cell=NAME task=NAME optimizer=NAME budget=NAME     a YAML of conf/; `lstm-research check` lists them
@@ -38,15 +36,17 @@ def main(arguments: list[str]) -> int:
         print(HELP)
         return 0
     flags, overrides = flags_and_overrides(arguments)
-    many = bool(set(flags) & {"-m", "--multirun"})
-    words = sweep.seedless(sweep.jobs(overrides, many)[0])
-    rim = sweep.composed(words)
+    many = bool(set(flags) & {*MANY})
+    jobs, data = known = ahead.found(arguments) or sweep.composed(overrides, many)
+    rim = data[seedless(jobs[0])]
+    if isinstance(rim, str):
+        raise ConfigError(rim)
     way = launcher.settings(rim, "--force" in flags)
     start.cores(way.workers)  # before anything asks JAX for its devices
-    specs = sweep.specs(overrides, many, {words: rim})
+    specs = sweep.specs(overrides, many, known)
     if "--explain" in flags:
         return told(specs)
-    theirs = set(flags) - {"-m", "--multirun", "--force"}
+    theirs = set(flags) - {*MANY, "--force"}
     named = [word.partition("=")[2] for word in overrides if word.startswith("hydra/launcher=")]
     take = rim["take"] if many and not theirs else None
     if take is not None and named in ([], ["packed"]):
@@ -54,10 +54,9 @@ def main(arguments: list[str]) -> int:
             f"take: {take} is for the jobs of another launcher of Hydra, as hydra/launcher=joblib"
         )
     if theirs or named:
-        words = [*map(sweep.widen, sweep.parse(sweep.without_nulls(overrides)))]
-        words = parts.divided(words, take) if take is not None else words
-        words += ["force=true"] if way.force else []
-        ended = hydra_main([*(flag for flag in flags if flag != "--force"), *words])
+        ended = hydra_main(
+            [flag for flag in flags if flag != "--force"], overrides, take, way.force
+        )
         return ended if theirs else report(specs, way.root) or ended
     return launch(specs, way, rim["tracker"], ["run", "-m", *overrides] if many else None)
 
@@ -69,25 +68,19 @@ def told(specs: Sequence[RunSpec]) -> int:
     return 0
 
 
-def flags_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Part the flags, each with its value if it takes one, from the overrides."""
-    flags, overrides, words = [], [], iter(arguments)
-    for word in words:
-        if not word.startswith("-"):
-            overrides.append(word)
-            continue
-        flags.append(word)
-        if word in VALUED and (value := next(words, None)) is not None:
-            flags.append(value)
-    return flags, overrides
-
-
-def hydra_main(arguments: list[str]) -> int:
+def hydra_main(flags: list[str], overrides: list[str], take: int | None, force: bool) -> int:
     """Hand the command line to Hydra: its own questions (--cfg job), or a launcher that the user
     named; return its exit code. Hydra tells the first failure only.
     """
-    before, sys.argv = sys.argv, ["lstm-research", *arguments]
-    launcher.register()
+    import hydra
+
+    from lstm_research import compose, hydra_launcher, parts
+
+    words = [*map(compose.widen, compose.parse(compose.without_nulls(overrides)))]
+    words = parts.divided(words, take) if take is not None else words
+    words += ["force=true"] if force else []
+    before, sys.argv = sys.argv, ["lstm-research", *flags, *words]
+    hydra_launcher.register()
     try:
         hydra.main(version_base="1.3", config_path=str(catalogue.folder()), config_name="run")(
             job
@@ -101,7 +94,9 @@ def hydra_main(arguments: list[str]) -> int:
 
 def job(config: Any) -> float | None:
     """Run one job that a Hydra launcher composed, wherever it put it; return its validation metric."""
-    data = sweep.plain(config)
+    from lstm_research import compose, hydra_launcher, parts
+
+    data = compose.plain(config)
     if "part" in data:
         return parts.run(data)
     spec, way = sweep.built(data), launcher.settings(data)
@@ -110,7 +105,7 @@ def job(config: Any) -> float | None:
     run(spec, root, force=way.force, listeners=listeners)
     for listener in listeners:
         listener.close()
-    return launcher.answer(spec, root)
+    return hydra_launcher.answer(spec, root)
 
 
 def launch(

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.table import Table
 
-from lstm_research import start, sweep, terminal
+from lstm_research import start, terminal
 from lstm_research.commands import FAILED
+from lstm_research.compose import parse
 from lstm_research.config import ConfigError
+from lstm_research.line import GROUPS, PLAIN
 from lstm_research.spelling import unknown
 
 if TYPE_CHECKING:
@@ -64,9 +66,9 @@ def parted(words: Sequence[str]) -> tuple[list[str], Any]:
     """Return the overrides of the runs, and the settings of the search; raise ConfigError by name."""
     from lstm_research.search import Settings
 
-    known = (*sweep.GROUPS, *sweep.PLAIN, *Settings._fields, "network")
+    known = (*GROUPS, *PLAIN, *Settings._fields, "network")
     rest, own = [], {}
-    for override in sweep.parse(words):
+    for override in parse(words):
         key = override.key_or_group
         if key in Settings._fields:
             own[key] = override.value()
