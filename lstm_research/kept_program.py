@@ -194,7 +194,7 @@ def traced(
                 return None
         except NotImplementedError:
             return None
-    specs = [getattr(leaf.sharding, "spec", None) for leaf in leaves]
+    specs = [getattr(getattr(leaf, "sharding", None), "spec", None) for leaf in leaves]
     kept = Kept(program, tree, trees[0], specs)
     whole = (kernels, *kept._replace(program=bytes(program.serialize())))
     kept_code.keep(place, pickle.dumps(whole), MOST)

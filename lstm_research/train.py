@@ -29,7 +29,7 @@ def train(pack: Pack, runs: Iterable[Run], clock: Callable[[], float] = time.per
     slots, fresh = Slots(pack), "advance" not in pack.__dict__
     with ThreadPoolExecutor(1) as executor:
         if fresh:  # the pieces of a start compile beside the steps, and are kept
-            executor.submit(elsewhere(pack.program.begin), pack.program.member(0))
+            executor.submit(elsewhere(pack.begin), pack.program.member(0))
         pack.advance  # noqa: B018 (compiles before the clock runs)
         waiting = ahead(pack, iter(runs), executor)
         while slots.fill(waiting):

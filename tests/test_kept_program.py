@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from lstm_research import foreign, initial, kept_code, kept_program, sweep
-from lstm_research.signature import program, signature
+from lstm_research import catalogue, foreign, initial, kept_code, kept_program, sweep
+from lstm_research.signature import member, program, signature
+from lstm_research.train import one
 
 WORDS = [
     "cell=lstm",
@@ -254,3 +255,25 @@ def launched(way, root, *words):
 def test_a_second_launch_traces_nothing_and_finds_the_same(tmp_path, words):
     first = launched("first", tmp_path / "first", *words)
     assert first and first == launched("again", tmp_path / "again", *words)
+
+
+def beginnings(name, *more):
+    """Return how a run begins piece by piece, and as one program: the leaves of its state."""
+    (spec,) = sweep.specs([f"cell={name}", *WORDS[1:], *more])
+    made = program(signature(spec))
+    apart, whole = made.begin(member(spec)), one(made).begin(member(spec))
+    assert len(one(made).beginnings) == 1
+    assert jax.tree.structure(apart) == jax.tree.structure(whole)
+    return zip(jax.tree.leaves(apart), jax.tree.leaves(whole), strict=True)
+
+
+@pytest.mark.parametrize("more", [[], ["optimizer=sgd", "optimizer.momentum=0.9", "seed=7"]])
+def test_a_run_begins_with_the_same_bits_in_one_program(folder, more):
+    assert all(np.array_equal(*pair) for pair in beginnings("lstm", *more))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", catalogue.names("cell"))
+def test_every_cell_begins_alike_in_one_program(folder, name):
+    """Those that reckon with what they draw (LRU, sLSTM) may round it in another way."""
+    assert all(np.allclose(*pair, rtol=1e-6, atol=1e-7) for pair in beginnings(name))
