@@ -19,7 +19,7 @@ API, CONTEXT = 16, 24  # bytes into a call
 EXTENSION, STAGE, ARGUMENTS, RESULTS = 8, 32, 72, 112  # bytes into a call
 DATA, SIDES = 24, 40  # bytes into a buffer
 KIND, METADATA, MAJOR = 8, 24, 24  # bytes into an extension, and into what it points at
-ERROR_CREATE, STREAM_GET = 48, 80  # bytes into the interface
+ERROR_CREATE, ERROR_DESTROY, STREAM_GET, SCHEDULE = 48, 64, 80, 136  # bytes into the interface
 EXECUTE = 3
 NOTED: ContextVar[list[tuple[str, str]] | None] = ContextVar("NOTED", default=None)  # see `noting`
 

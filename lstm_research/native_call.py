@@ -23,7 +23,7 @@ from jax.extend import core
 from jax.interpreters import batching, mlir
 from llvmlite import ir
 
-from lstm_research import foreign, kept_code, native_team
+from lstm_research import foreign, kept_code, native_threads
 from lstm_research.foreign import (
     ARGUMENTS,
     DATA,
@@ -104,7 +104,9 @@ def handler(kernel: Kernel, steps: int) -> None:
     with flushed(build):
         arguments, results = found
         many: Any = build.load(sides, typ=WORD)
-        native_team.call(build, kernel.function, kernel.spec.team, arguments, results, many)
+        native_threads.call(
+            build, kernel.function, kernel.spec.team, arguments, results, many, frame, flushed
+        )
     build.ret(none)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lstm_research import native_call, native_team
+from lstm_research import native_call, native_threads
 from lstm_research.axes import Array, Tree
 from lstm_research.native_math import refusal as unwritten
 from lstm_research.native_plan import Heard, Output, Product, Spec, laid
@@ -73,5 +73,5 @@ def described(shape: Shape, found: Traced, kinds: Any) -> Spec:
         lanes=math.gcd(hidden, here.lanes),
         registers=here.sums,
         reverse=shape.reverse,
-        team=native_team.size(products, steps),
+        team=native_threads.size(products, steps),
     )

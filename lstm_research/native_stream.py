@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from llvmlite import ir
 
-from lstm_research import native_call, native_team
+from lstm_research import native_call
 from lstm_research.axes import Tree
 from lstm_research.cell import Cell, Weights, given, project, sizes
 from lstm_research.masks import Masks
@@ -129,6 +129,7 @@ def text(spec: Spec, layout: Layout) -> str:
     build = ir.IRBuilder(function.append_basic_block())
     with native_call.flushed(build):
         arguments, results = function.args
-        native_team.call(build, kernel.function, 1, arguments, results, word(1))
+        none = ir.Constant(POINTER, None)
+        build.call(kernel.function, [arguments, results, word(1), none, word(0)])
     build.ret_void()
     return str(kernel.module)

@@ -9,51 +9,26 @@ computes it.
 On a busy machine a thread is sent away in the middle of a ticket, for milliseconds, and all wait for it.
 The first thread, which began the call, sends the others to sleep where it has waited for longer than
 several tickets take, and wakes them after it has worked alone for twice as long, then four times, ..
-
-A product of a few rows reads all of R at each step; two threads read half of it each, where two halves
-of a batch would read all of it twice.
 """
 
 # JAX and llvmlite leave types unknown in their own signatures:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-import os
 import platform
 from collections.abc import Callable
 from typing import Any
 
-import jax
 from llvmlite import ir
 
-from lstm_research.cores import ALONE, usable
 from lstm_research.native_math import called
-from lstm_research.native_tile import POINTER, WORD, repeat, word
+from lstm_research.native_tile import WORD, repeat, word
 
-LEAST = 200_000  # products of numbers a step, of each thread of a team
-AHEAD = 2_000_000  # and of all steps: a thread is there after some ten microseconds
 APART = 16  # words between numbers that threads write: two lines of a cache
 PATIENCE = 256  # looks at a number that others change, before the processor is left to them
 LONG, SLACK = 8, 200_000  # tickets, and cycles more, that the first thread waits for another
 AGAIN = 2  # times what it has waited: for so long it works alone then, at first
 NAP = 100  # microseconds
 HALF = ir.IntType(32)
-BEGIN, END = "pthread_create", "pthread_join"
-TOLD = (POINTER, POINTER, WORD, POINTER, WORD)  # kinds of the arguments of a thread's function
-
-
-def threads() -> int:
-    """Return how many threads a program of XLA may use within an operation."""
-    alone = ALONE in os.environ.get("XLA_FLAGS", "")
-    if alone or os.name != "posix" or jax.local_device_count() > 1:  # other cores have other work
-        return 1
-    return usable()
-
-
-def size(products: int, steps: int) -> int:
-    """Return how many threads share a call; products: of numbers, at a step."""
-    if products < 2 * LEAST or products * steps < AHEAD:
-        return 1
-    return min(threads(), products // LEAST)
 
 
 class Team:
@@ -192,45 +167,3 @@ def one(
             body(place, wide)
         with rest:
             body(place, left)
-
-
-def call(
-    build: ir.IRBuilder, function: Any, size: int, arguments: Any, results: Any, steps: Any
-) -> None:
-    """Write function(arguments, results, steps, tickets, who), by a team that ends with the call.
-
-    Threads begin with the state of this one's arithmetic; one that cannot be had is not waited for.
-    """
-    none = ir.Constant(POINTER, None)
-    if size == 1:
-        build.call(function, [arguments, results, steps, none, word(0)])
-        return
-    tickets = build.alloca(WORD, word(3 * APART))
-    tickets.align = 8 * APART  # pyright: ignore[reportAttributeAccessIssue]
-    for place in (0, APART, 2 * APART):
-        build.store(word(0), build.gep(tickets, [word(place)], source_etype=WORD))
-    follow, threads = follower(build.module, function), list[tuple[Any, Any]]()
-    for who in range(1, size):
-        order, thread = build.alloca(POINTER, word(len(TOLD))), build.alloca(WORD)
-        for i, part in enumerate((arguments, results, steps, tickets, word(who))):
-            kept = build.inttoptr(part, POINTER) if TOLD[i] is WORD else part
-            build.store(kept, build.gep(order, [word(i)], source_etype=POINTER))
-        threads.append((thread, called(build, BEGIN, HALF, thread, none, follow, order)))
-    build.call(function, [arguments, results, steps, tickets, word(0)])
-    for thread, failed in threads:
-        with build.if_then(build.icmp_signed("==", failed, ir.Constant(HALF, 0))):
-            called(build, END, HALF, build.load(thread), none)
-
-
-def follower(module: ir.Module, function: Any) -> Any:
-    """Write and return what another thread runs: the function, as it is told."""
-    made = ir.Function(module, ir.FunctionType(POINTER, [POINTER]), "follow")
-    made.linkage = "internal"
-    build = ir.IRBuilder(made.append_basic_block())
-    told: list[Any] = []
-    for i, kind in enumerate(TOLD):
-        part = build.load(build.gep(made.args[0], [word(i)], source_etype=POINTER), typ=POINTER)
-        told.append(build.ptrtoint(part, WORD) if kind is WORD else part)
-    build.call(function, told)
-    build.ret(ir.Constant(POINTER, None))
-    return made
