@@ -31,6 +31,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "gpu torch": {"JAX_PLATFORMS": "cpu"},
 }
 FEWEST, MOST = 3, 2000  # runs a turn
+REST_S = 0.3  # between turns on a CPU: threads of one library look for work for a while after its last
 LIMIT_S = 120.0  # longest wait for one answer
 
 
@@ -151,6 +152,7 @@ def compete(
             break
         at = i % len(here) if here else 0
         for key in here[at:] + here[:at]:
+            time.sleep(0 if records[key]["setting"].startswith("gpu") else REST_S)
             found = workers[records[key]["setting"]].ask(do="run", key=key, count=counts[key])
             if "ms" in found:
                 records[key]["ms"].append(round(found["ms"], 5))
