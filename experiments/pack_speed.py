@@ -138,16 +138,20 @@ def tiny(_: str) -> dict[str, Any]:
 def render(found: dict[str, Any]) -> str:
     """Return the Markdown of what has been measured."""
     lines = [f"{found['machine']}\n"]
-    lines += ["| 36 runs | nnx.RNN, a process each | two at a time | packed, cold | again | ratios, cold |",
-              "|---|---|---|---|---|---|"]  # fmt: skip
+    lines += ["| 36 runs | nnx.RNN, a process each | two at a time | packed, cold | ratios | again | ratios |",
+              "|---|---|---|---|---|---|---|"]  # fmt: skip
     for shape in SHAPES:
         mine, theirs = found.get(f"ours {shape}"), found.get(f"rival {shape}")
         if mine and theirs:
-            one, two, cold = theirs["alone_s"], theirs["pairs_s"], mine["cold_s"]
+            one, two = theirs["alone_s"], theirs["pairs_s"]
+            ours = [
+                f"{mine[name]:.1f} s | {one / mine[name]:.1f} and {two / mine[name]:.1f}"
+                for name in ("cold_s", "warm_s")
+            ]
             load = f"load {theirs['load']:.1f} and {mine['load']:.1f}"
             lines.append(
                 f"| {shape}: T, H, steps = {SHAPES[shape]}; {load} | {one:.0f} s | {two:.0f} s "
-                f"| {cold:.1f} s | {mine['warm_s']:.1f} s | {one / cold:.1f} and {two / cold:.1f} |"
+                f"| {' | '.join(ours)} |"
             )
     for name in [f"ours {shape}" for shape in SHAPES] + ["tiny"]:
         if name in found:
