@@ -6,6 +6,7 @@ so that `import lstm_research` is quick and the core works without Hydra, pydant
 
 import importlib
 import sys
+import time
 import types
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # what `_HOMES` says, for editors and type checkers
     from lstm_research.stream import Stream, load_carry, save_carry, step
 
 __version__ = "0.1.0"
+BEGUN = time.time()  # before any other module of this package is read
 
 _HOMES = {
     "Network": ("network", "Network"), "NetworkSpec": ("network", "NetworkSpec"),

@@ -34,7 +34,7 @@ from jax import export
 from jax.core import Tracer
 from jax.sharding import NamedSharding
 
-from lstm_research import foreign, kept_code
+from lstm_research import BEGUN, foreign, kept_code
 from lstm_research.axes import Tree
 from lstm_research.cores import usable
 
@@ -62,7 +62,9 @@ def mark(*made_of: Any) -> str | None:
         words = told((made_of, config.jax_enable_x64))
     except TypeError:
         return None
-    return hashlib.sha256(f"{surroundings()} {words}".encode()).hexdigest()
+    if (around := surroundings()) is None:
+        return None
+    return hashlib.sha256(f"{around} {words}".encode()).hexdigest()
 
 
 def told(value: Any) -> str:
@@ -94,18 +96,23 @@ def placed(sharding: Any) -> str:
     return "" if sharding is None else str(len(sharding.device_set))
 
 
-def surroundings() -> str:
-    """Return a mark of all that decides a program beside what it is made of, found once by one thread."""
+def surroundings() -> str | None:
+    """Return a mark of all that decides a program beside what it is made of, found once by one thread.
+
+    None: a source was written when some had been read, and which of the two runs here is not known.
+    """
     with ONE:
-        return around()
+        return looked()
 
 
 @cache
-def around() -> str:
+def looked() -> str | None:
     """Return what `surroundings` does."""
     sources = hashlib.sha256()
     root = Path(__file__).parent
     for path in sorted(root.rglob("*.py")):
+        if path.stat().st_mtime > BEGUN - 1:
+            return None
         sources.update(f"{path.relative_to(root)} {path.stat().st_size} ".encode())
         sources.update(path.read_bytes())
     names = sorted(n for n in os.environ if n.startswith(SETTINGS) and n not in ELSEWHERE)

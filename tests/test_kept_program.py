@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -95,14 +96,14 @@ def test_nothing_is_kept_that_nobody_asked_for(folder, monkeypatch):
 
 @pytest.mark.parametrize("what", ["JAX_NEW", "XLA_FLAGS", "LSTM_RESEARCH_NEW"])
 def test_surroundings_change_the_mark(monkeypatch, what):
-    before = kept_program.around.__wrapped__()
-    assert before == kept_program.around.__wrapped__()
+    before = kept_program.looked.__wrapped__()
+    assert before == kept_program.looked.__wrapped__()
     monkeypatch.setenv(what, os.environ.get(what, "") + " ")
-    assert before != kept_program.around.__wrapped__()
+    assert before != kept_program.looked.__wrapped__()
 
 
 def test_sources_versions_and_cores_change_the_mark(monkeypatch, tmp_path):
-    now = kept_program.around.__wrapped__
+    now = kept_program.looked.__wrapped__
     marks = {now()}
     with monkeypatch.context() as patch:
         patch.setattr(kept_program, "usable", lambda: 97)
@@ -113,10 +114,20 @@ def test_sources_versions_and_cores_change_the_mark(monkeypatch, tmp_path):
     for text in ("x = 1", "x = 2"):
         (tmp_path / "cells").mkdir(exist_ok=True)
         (tmp_path / "cells" / "mine.py").write_text(text)
+        os.utime(tmp_path / "cells" / "mine.py", (0, 0))
         with monkeypatch.context() as patch:
             patch.setattr(kept_program, "__file__", str(tmp_path / "kept_program.py"))
             marks.add(now())
     assert len(marks) == 5
+
+
+def test_nothing_is_kept_where_a_source_may_be_newer_than_what_runs(folder, monkeypatch):
+    assert kept_program.mark("a") is not None
+    newest = max(p.stat().st_mtime for p in Path(kept_program.__file__).parent.rglob("*.py"))
+    monkeypatch.setattr(kept_program, "BEGUN", newest)
+    kept_program.looked.cache_clear()
+    assert kept_program.mark("a") is None
+    kept_program.looked.cache_clear()
 
 
 class State(NamedTuple):
