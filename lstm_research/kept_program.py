@@ -21,7 +21,7 @@ import pickle
 import sys
 import threading
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from importlib import import_module, metadata
 from importlib.util import find_spec
@@ -173,6 +173,22 @@ def compiled(
     return lambda *given: jax.tree.unflatten(kept.found, made(*jax.tree.leaves(given)))
 
 
+class Allowed(Sequence[export.DisabledSafetyCheck]):
+    """Kernels whose names JAX lets pass; it looks when all is lowered, and they are noted by then."""
+
+    def __init__(self, kernels: Sequence[tuple[str, str]]) -> None:
+        """Take a list that grows."""
+        self.kernels = kernels
+
+    def __len__(self) -> int:
+        """Return how many there are now."""
+        return len(self.kernels)
+
+    def __getitem__(self, at: Any) -> Any:
+        """Return one of them."""
+        return export.DisabledSafetyCheck.custom_call(foreign.named(self.kernels[at][0]))
+
+
 def traced(
     place: Path | None, function: Callable[..., Tree], arguments: tuple[Tree, ...]
 ) -> Kept | None:
@@ -188,18 +204,11 @@ def traced(
         trees.append(made)
         return found
 
-    jitted = jax.jit(flat)
     with foreign.noting() as kernels:
+        lower = export.export(jax.jit(flat), disabled_checks=Allowed(kernels))
         try:
-            program = export.export(jitted)(*leaves)
-        except ValueError:  # the names of kernels, which are known now, are allowed one by one
-            names = [foreign.named(known) for known, _ in kernels]
-            allowed = [export.DisabledSafetyCheck.custom_call(name) for name in names]
-            try:
-                program = export.export(jitted, disabled_checks=allowed)(*leaves)
-            except (ValueError, NotImplementedError):
-                return None
-        except NotImplementedError:
+            program = lower(*leaves)
+        except (ValueError, NotImplementedError):
             return None
     specs = [getattr(getattr(leaf, "sharding", None), "spec", None) for leaf in leaves]
     kept = Kept(program, tree, trees[0], specs)

@@ -15,19 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from test_cells import SPECS
 
-from lstm_research import catalogue, foreign, initial, kept_code, kept_program, sweep
+from lstm_research import catalogue, foreign, initial, kept_code, kept_program, native_call, sweep
+from lstm_research.engines import unroll
 from lstm_research.signature import member, program, signature
 from lstm_research.train import one
 
-WORDS = [
-    "cell=lstm",
-    "task=adding",
-    "task.length=9",
-    "network.hidden=8",
-    "budget.steps=2",
-    "budget.batch=4",
-]
+WORDS = ["cell=lstm", "task=adding", "task.length=9", "network.hidden=8", "budget.steps=2",
+         "budget.batch=4"]  # fmt: skip
 
 
 @pytest.fixture
@@ -173,6 +169,20 @@ def test_arrays_that_are_given_away_are_gone_in_a_kept_program_too(folder):
         found = kept_program.compiled("a", one, arguments, runs, donated=1)(tree, by)
         assert tree["a"].is_deleted() and not by.is_deleted()
         assert np.array_equal(found["a"], np.full(4, 2.0)) and found["a"].sharding == runs
+
+
+def test_a_program_with_a_kernel_of_machine_code_is_lowered_once_and_kept(folder, monkeypatch):
+    cell = SPECS["lstm"].build()
+    weights = cell.init(jax.random.key(0), 2, 8)._replace(row=None)
+    x = jax.random.normal(jax.random.key(1), (5, 3, 2))
+    run = lambda weights, x: unroll(cell, weights, cell.start((3,), 8), x, engine="native")[1]
+    lowered = []
+    real = native_call.registered
+    monkeypatch.setattr(native_call, "registered", lambda call: lowered.append(1) or real(call))
+    first = kept_program.compiled("a", run, lambda: (weights, x))(weights, x)
+    assert len(lowered) == 1
+    again = kept_program.compiled("a", run, never)(weights, x)
+    assert np.array_equal(first, again) and np.allclose(first, run(weights, x), atol=1e-6)
 
 
 @pytest.mark.parametrize("harm", ["cut", "changed", "not a program", "no kernel", "away"])
