@@ -13,9 +13,7 @@ from typing import Any, BinaryIO
 from lstm_research.cores import usable
 from lstm_research.line import MANY, flags_and_overrides
 
-PENDING: list[
-    tuple[list[str], int, BinaryIO]
-] = []  # (arguments, process, what it will say), or none
+PENDING = list[tuple[list[str], int, BinaryIO]]()  # (arguments, process, what it will say), or none
 
 
 def begin(arguments: Sequence[str]) -> None:

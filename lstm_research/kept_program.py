@@ -41,11 +41,7 @@ from lstm_research.cores import usable
 SWITCH, KEPT = "LSTM_RESEARCH_PROGRAMS", "kept"
 CALLED = ("jax", "jaxlib", "flax", "optax", "numpy", "llvmlite")  # packages that decide a program
 SETTINGS = ("JAX_", "XLA_", "LSTM_RESEARCH_")  # what a variable of the environment begins with
-ELSEWHERE = (
-    "LSTM_RESEARCH_CACHE",
-    "LSTM_RESEARCH_DATA",
-    SWITCH,
-)  # variables that decide no program
+ELSEWHERE = ("LSTM_RESEARCH_CACHE", "LSTM_RESEARCH_DATA", SWITCH)  # these decide no program
 PLAIN = (bool, int, float, str, bytes, type(None), np.dtype, np.generic)
 MOST = 500  # programs, of about 50 kB
 ONE = threading.RLock()  # one thread at a time looks around, and has jaxlib find LAPACK
@@ -240,15 +236,15 @@ def find_lapack() -> None:
 
     package = "scipy.linalg"
     with ONE:
-        if package not in sys.modules and (found := find_spec(package)) is not None:
+        found = None if package in sys.modules else find_spec(package)
+        if found is not None:
             sys.modules[package] = types.ModuleType(package)
             sys.modules[package].__path__ = list(found.submodule_search_locations or ())
-            try:
-                prepare_lapack_call("geqrf_ffi", np.dtype(np.float32))
-            finally:
-                del sys.modules[package]
-        else:
+        try:
             prepare_lapack_call("geqrf_ffi", np.dtype(np.float32))
+        finally:
+            if found is not None:
+                del sys.modules[package]
 
 
 def called(function: Any, static: tuple[Any, ...], *arrays: Any) -> Any:
@@ -258,7 +254,7 @@ def called(function: Any, static: tuple[Any, ...], *arrays: Any) -> Any:
     """
     if any(isinstance(each, Tracer) for each in arrays):
         return function(*static, *arrays)
-    if (known := mark(function.__qualname__, static, arrays)) is None:
+    if (known := mark(function.__module__, function.__qualname__, static, arrays)) is None:
         return function(*static, *arrays)
     if known not in HELD:
         HELD[known] = compiled(known, partial(function, *static), lambda: arrays)

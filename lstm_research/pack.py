@@ -69,7 +69,8 @@ class Pack:
         self.mesh = Mesh(places, ("runs", shards.AXIS))
         self.under_way = under_way or threading.Event()  # set when its first steps are taken
         self.begun: list[tuple[Member, State]] = []
-        self.beginnings: dict[str, Callable[..., State]] = {}
+        self.beginnings: dict[str, Callable[..., State]] = {}  # by their marks
+        self.measures: dict[Any, Callable[..., Tree]] = {}  # by the shapes of their arguments
         self.compile_s = 0.0
         self.busy_s = 0.0  # seconds that its devices have computed, the mean over them
 
@@ -148,11 +149,6 @@ class Pack:
         self.compile_s += time.perf_counter() - started
         return made
 
-    @cached_property
-    def measures(self) -> dict[Any, Any]:
-        """The compiled programs of `measure`, by the shapes of their arguments."""
-        return {}
-
     def measure(self, *arguments: Tree) -> Callable[..., Tree]:
         """Return the program that measures a batch of these shapes, compiled once.
 
@@ -185,8 +181,7 @@ class Pack:
             arguments = (model, (self.place(due), carry), batch)
             return self.measure(*arguments)(*arguments)
 
-        with self.at_hand():
-            return evaluate(carrying(each, self.place(carry)), batches)
+        return evaluate(carrying(each, self.place(carry)), batches)
 
     def compile_measures(self) -> None:
         """Compile what measures the validation split. Nothing is run: two programs that share devices
@@ -198,9 +193,8 @@ class Pack:
             self._shape, ((state.params, state.rest), (np.bool_(False), carry))
         )
         shape = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self.everywhere)
-        with self.at_hand():
-            for batch in held:
-                self.measure(model, given, jax.tree.map(shape, batch))
+        for batch in held:
+            self.measure(model, given, jax.tree.map(shape, batch))
 
     def prepare(self, members: Iterable[Member] = ()) -> "Pack":
         """Compile what training needs side by side, ahead of the first run; return self.

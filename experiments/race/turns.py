@@ -31,9 +31,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "gpu torch": {"JAX_PLATFORMS": "cpu"},
 }
 FEWEST, MOST = 3, 2000  # runs a turn
-REST_S = (
-    0.3  # between turns on a CPU: threads of one library look for work for a while after its last
-)
+REST_S = 0.3  # between turns on a CPU: for so long threads of a library look for more work
 LIMIT_S = 120.0  # longest wait for one answer
 
 

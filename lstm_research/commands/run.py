@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
         return 0
     flags, overrides = flags_and_overrides(arguments)
     many = bool(set(flags) & {*MANY})
-    jobs, data = known = ahead.found(arguments) or sweep.composed(overrides, many)
+    jobs, data = known = ahead.found(arguments) or ahead.composed(arguments)
     rim = data[seedless(jobs[0])]
     if isinstance(rim, str):
         raise ConfigError(rim)
