@@ -176,6 +176,11 @@ def split(count: int, size: int) -> list[tuple[int, int]]:
     return [piece for piece in pieces if all(piece)]
 
 
+def unrolled(count: int) -> int:
+    """Return how many turns of a loop are written one after another: that many divide all of them."""
+    return next(n for n in (4, 2, 1) if count % n == 0)
+
+
 def cycles(m: int, p: int, n: int) -> float:
     """Return what a step of k costs a tile: two products or two loads a cycle, four to finish one."""
     return max(m * p * n / 2, (m + p * n) / 2, 4.0) + (m + p * n) / 8

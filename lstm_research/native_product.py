@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from llvmlite import ir
 
 from lstm_research.native_math import FLOAT, Vectors
-from lstm_research.native_plan import FLOATS, LINE, Product, Spec, split, tiled
+from lstm_research.native_plan import FLOATS, LINE, Product, Spec, split, tiled, unrolled
 from lstm_research.native_team import one
 from lstm_research.native_tile import POINTER, WORD, outer, repeat, splat, word
 
@@ -61,6 +61,7 @@ class Summed:
             each = heard.width, outputs[target].width, column, before, min(tall, heard.width)
             self.sides.append(Side(v, dr, *each))
             before += heard.width
+        self.by = unrolled(spec.rows)
         self.parts = sum(many for side in self.sides for *_, many in self.pieces(side))
         self.build = ir.IRBuilder(self.function.append_basic_block())
         self.of = Vectors(self.build, spec.lanes)
@@ -136,18 +137,21 @@ class Summed:
                     phis.append(build.phi(self.of.type))
                     phis[-1].add_incoming(total, begun)
                 start, rights = build.mul(row, word(rows)), build.mul(row, word(wide * lanes))
-                right = lambda p: self.load(self.free, build.add(rights, word(p * lanes)))
-
-                def hear(m: int) -> Any:
-                    where = build.gep(ears, [build.add(start, word(m))], source_etype=FLOAT)
-                    return splat(build, build.load(where, typ=FLOAT), lanes)
-
+                heard = build.gep(ears, [start], source_etype=FLOAT)
+                line = build.gep(self.free, [rights], source_etype=FLOAT)
                 now = list(phis)
-                for (m, p), (v, r) in outer(rows, wide, hear, right):
-                    now[m * wide + p] = self.of.fma(v, r, now[m * wide + p])
+                for i in range(self.by):
+                    right = lambda p, i=i: self.load(line, word((i * wide + p) * lanes))
+
+                    def hear(m: int, i: int = i) -> Any:
+                        where = build.gep(heard, [word(i * rows + m)], source_etype=FLOAT)
+                        return splat(build, build.load(where, typ=FLOAT), lanes)
+
+                    for (m, p), (v, r) in outer(rows, wide, hear, right):
+                        now[m * wide + p] = self.of.fma(v, r, now[m * wide + p])
                 new.extend(now)
 
-            repeat(build, self.count, step)
+            repeat(build, self.count, step, self.by)
             inside = phis[0].parent
             for phi, total, target in zip(phis, new, targets, strict=True):
                 phi.add_incoming(total, inside)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from llvmlite import ir
 
 from lstm_research.native_math import FLOAT, called
-from lstm_research.native_plan import FLOATS, LINE, Memory, Pass, Place, depths
+from lstm_research.native_plan import FLOATS, LINE, Memory, Pass, Place, depths, unrolled
 from lstm_research.native_stages import Block
 from lstm_research.native_tile import Tile, outer, repeat, splat, word
 
@@ -132,7 +132,7 @@ class Sums(Tile):
         past = build.mul(self.block, word(self.steps))
         heard = [self.address(place, build.add(self.row, word(m)), past) for m in range(self.rows)]
         data = build.gep(data, [build.mul(past, word(wide * lanes))], source_etype=FLOAT)
-        by = next(n for n in (4, 2, 1) if self.steps % n == 0)
+        by = unrolled(self.steps)
         ahead = self.following_block(data, self.steps * wide * lanes) if self.cut else None
         lines = -(-by * wide * lanes // LINE)  # that a turn of the loop reads
         share = -(-lines // self.tiles)  # of as many of the next block, the part of a tile
