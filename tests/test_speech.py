@@ -64,6 +64,24 @@ def test_recordings_are_cut_after_the_longest_frame_allowed():
     assert (np.asarray(batch.lengths) == np.minimum(np.asarray(whole.lengths), 3)).all()
 
 
+@pytest.mark.parametrize("longest", [None, 3])
+def test_a_centred_recording_has_no_mean_of_its_own(longest):
+    task = from_recordings(Speech(centred=True, longest=longest), HEARD)
+    (batch,) = (host(each) for each in task.held_out(task.data, "test"))
+    which = chosen(Speech(), HEARD)["test"]
+    scale = np.concatenate([own(row, longest) for row in chosen(Speech(), HEARD)["train"]]).std(0)
+    for inputs, length, row in zip(batch.inputs, batch.lengths, which, strict=True):
+        assert inputs[:length].mean(axis=0) == pytest.approx(np.zeros(4), abs=1e-5)
+        assert inputs[:length] == pytest.approx(own(row, longest) / scale, abs=1e-5)
+        assert not inputs[length:].any()
+
+
+def own(row, longest):
+    start = HEARD.starts[row]
+    frames = HEARD.frames[start : start + HEARD.lengths[row]][:longest].astype(float)
+    return frames - frames.mean(axis=0)
+
+
 def test_a_damaged_file_is_refused(monkeypatch, tmp_path):
     path = tmp_path / "own.npz"
     np.savez(path, frames_u8=HEARD.frames)
@@ -90,3 +108,5 @@ def test_the_published_counts_are_found(data_folder):
     lengths = np.concatenate([task.data[part][1] for part in ("train", "valid", "test")])
     assert (lengths.min(), lengths.max(), round(lengths.mean(), 1)) == (12, 226, 41.7)
     assert 0.1 < task.chance["accuracy"] < 0.5  # the last frame tells a voice from a hiss
+    centred = Speech(speaker="theo", centred=True).build()
+    assert theo.chance["accuracy"] < centred.chance["accuracy"]  # of two voices, one hiss
