@@ -26,6 +26,7 @@ from race.machine import load, processor
 from solve import SETTINGS, setting
 
 from lstm_research import start
+from lstm_research.cli import answered
 from lstm_research.environment import environment
 from lstm_research.pack import Pack
 from lstm_research.program import Program
@@ -139,4 +140,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answered(main))

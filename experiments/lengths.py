@@ -29,6 +29,7 @@ from ledger import lines, told
 from ledger.curves import Curve, Point, draw, picture
 from ledger.lines import Line
 
+from lstm_research.cli import answered
 from lstm_research.commands.run import launch
 from lstm_research.local import Settings
 
@@ -205,4 +206,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answered(main))

@@ -34,6 +34,7 @@ import yaml
 from ledger import lines, told
 from ledger.lines import Line
 
+from lstm_research.cli import answered
 from lstm_research.commands.run import launch
 from lstm_research.local import Settings
 
@@ -200,4 +201,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answered(main))

@@ -11,6 +11,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what `_HOMES` says, for editors and type checkers
+    from lstm_research.accumulate import accumulate
     from lstm_research.config import RunSpec, build
     from lstm_research.engines import unroll
     from lstm_research.face import cell, task
@@ -28,7 +29,8 @@ BEGUN = time.time()  # before any other module of this package is read
 _HOMES = {
     "Network": ("network", "Network"), "NetworkSpec": ("network", "NetworkSpec"),
     "NnxCell": ("nnx_cell", "NnxCell"), "Recurrent": ("nnx_layer", "Recurrent"),
-    "RunSpec": ("config", "RunSpec"), "build": ("config", "build"), "cell": ("face", "cell"),
+    "RunSpec": ("config", "RunSpec"), "accumulate": ("accumulate", "accumulate"),
+    "build": ("config", "build"), "cell": ("face", "cell"),
     "fit": ("run", "fit"), "fit_many": ("run", "fit_many"),
     "load_network": ("lookup", "load_network"), "load_runs": ("store", "frame"),
     "Stream": ("stream", "Stream"), "load_carry": ("stream", "load_carry"),
@@ -36,8 +38,9 @@ _HOMES = {
     "step": ("stream", "step"), "task": ("face", "task"), "unroll": ("engines", "unroll"),
 }  # fmt: skip
 __all__ = [
-    "Network", "NetworkSpec", "NnxCell", "Recurrent", "RunSpec", "Stream", "build", "cell", "fit",
-    "fit_many", "load_carry", "load_network", "load_runs", "save_carry", "step", "task", "unroll",
+    "Network", "NetworkSpec", "NnxCell", "Recurrent", "RunSpec", "Stream", "accumulate", "build",
+    "cell", "fit", "fit_many", "load_carry", "load_network", "load_runs", "save_carry", "step",
+    "task", "unroll",
 ]  # fmt: skip
 
 

@@ -37,10 +37,19 @@ def main(arguments: Sequence[str] | None = None, loaded: Callable[[], None] = la
         close = nearest(given[0], COMMANDS)
         hint = f" Did you mean {close!r}?" if close else ""
         return say(f"{given[0]!r} is no command.{hint} Commands: {', '.join(COMMANDS)}.", MISTAKE)
-    try:
-        called = command(given[0])
+
+    def called() -> int:
+        work = command(given[0])
         loaded()
-        return called(given[1:])
+        return work(given[1:])
+
+    return answered(called)
+
+
+def answered(work: Callable[[], int]) -> int:
+    """Return the exit code of some work; a mistake of its user's is one line."""
+    try:
+        return work()
     except KeyboardInterrupt:
         return say(
             "interrupted; finished runs are kept, and the same line goes on from here", INTERRUPTED

@@ -10,6 +10,7 @@ from small import WORDS
 
 from lstm_research import cli, commands, local, store, sweep
 from lstm_research.check import Finding
+from lstm_research.tasks.data import DataError
 
 
 def lines(capsys) -> tuple[list[str], list[str]]:
@@ -170,6 +171,16 @@ def test_an_interrupt_says_that_nothing_is_lost(folder, capsys, monkeypatch):
     monkeypatch.setattr(local, "launch", interrupted)
     assert cli.main(["run", *WORDS]) == 130
     assert "goes on from here" in lines(capsys)[1][0]
+
+
+def test_data_that_an_experiment_lacks_are_one_line(capsys):
+    def absent():
+        raise DataError("no such file", file="some.npz")
+
+    assert cli.answered(absent) == 1 and lines(capsys)[1] == ["no such file"]
+    assert cli.answered(lambda: 3) == 3
+    with pytest.raises(ZeroDivisionError):
+        cli.answered(lambda: 1 // 0)
 
 
 def test_quickstart_runs_its_study_and_shows_the_table(folder, capsys, monkeypatch):

@@ -112,8 +112,9 @@ def test_memory_grows_with_a_power_of_the_length():
     found = {"section": "memory", "shape": None, **AROUND}
     found["rivals"] = [one(50_000, 300.0), one(100_000, 500.0)]
     assert figures.growth(found) == (500.0, pytest.approx(1.0))
-    assert "| growth of the memory, power of T | at most 0.5 | 1.00 | **no** |" in tables.render(
-        [found]
+    assert (
+        "| growth of the memory, all h, power of T | at most 0.5 | 1.00 | **no** |"
+        in tables.render([found])
     )
 
 

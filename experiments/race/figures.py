@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from race.products import flops, terms
-from race.sections import CELLS, LIMIT, PEERS, SPLIT
+from race.sections import CELLS, LIMIT, PEERS, PIECES, SPLIT
 
 Record = dict[str, Any]
 Line = dict[str, Any]
@@ -114,12 +114,12 @@ def ratio(other: Figure | None, ours: Figure | None) -> float | None:
     return other.ms / ours.ms if other and ours else None
 
 
-def growth(line: Line) -> tuple[float, float] | None:
+def growth(line: Line, name: str = OURS) -> tuple[float, float] | None:
     """Return (MiB of the longest step, exponent of the growth over the last doubling)."""
     found = {
         r["job"]["shape"][1]: (r["mib"], r["mib"] - r["before_mib"])
         for r in line["rivals"]
-        if r["name"] == OURS and r["status"] == "measured"
+        if r["name"] == name and r["status"] == "measured"
     }
     if len(found) < 2:
         return None
@@ -224,9 +224,12 @@ def of_variants(
 def of_memory(line: Line) -> list[Promise]:
     """Return what is promised of the longest training step."""
     most, power = growth(line) or (None, None)
+    least, root = growth(line, PIECES) or (None, None)
     return [
-        at_most("memory at T=100,000", 2048, most, " MiB"),
-        at_most("growth of the memory, power of T", 0.5, power),
+        at_most("memory at T=100,000, all h", 2048, most, " MiB"),
+        at_most("memory at T=100,000, h read in pieces", 2048, least, " MiB"),
+        at_most("growth of the memory, all h, power of T", 0.5, power),
+        at_most("growth of the memory, h read in pieces, power of T", 0.5, root),
     ]
 
 

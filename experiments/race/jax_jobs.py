@@ -49,7 +49,8 @@ def parts(job: dict[str, Any]) -> tuple[Tree, Apply, Array]:
 def train(job: dict[str, Any]) -> Call:
     """Return training steps: forward, backward, gradient descent on the mean of h squared."""
     params, apply, x = parts(job)
-    objective = jax.value_and_grad(lambda params, x: jnp.mean(apply(params, x) ** 2))
+    loss: Callable[[Tree, Array], Array] = lambda params, x: jnp.mean(apply(params, x) ** 2)
+    objective = jax.value_and_grad(by_pieces(job) if job.get("pieces") else loss)
     average: Callable[[Tree], Tree] = lambda tree: lax.pmean(tree, shards.AXIS)
     several = splits(job)
 
@@ -67,6 +68,19 @@ def train(job: dict[str, Any]) -> Call:
         params, x = jax.tree.map(lambda leaf: jnp.stack([leaf] * runs), (params, x))
         steps = jax.vmap(steps, (0, 0, None))
     return called(steps, params, x, several)
+
+
+def by_pieces(job: dict[str, Any]) -> Callable[[Tree, Array], Array]:
+    """Return the same mean, added up piece by piece by `lr.accumulate`."""
+    batch, steps, _, hidden = job["shape"]
+    cell = lr.cell(job.get("cell", "lstm"))
+
+    def loss(held: Tree, x: Array) -> Array:
+        carry = cell.start((batch,), hidden, x.dtype)
+        total = lr.accumulate(cell, held, carry, x, lambda h: jnp.sum(h**2))[1]
+        return total / (batch * steps * hidden)
+
+    return loss
 
 
 def passes(job: dict[str, Any]) -> Call:

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from race.sections import Shape, jax, torch
+from race.sections import PIECES, Shape, jax, torch
 from race.turns import HERE, Contestant, Worker
 
 LONG: tuple[Shape, ...] = tuple((8, steps, 2, 128) for steps in (12_500, 25_000, 50_000, 100_000))
@@ -29,6 +29,10 @@ def memory(
 ) -> list[dict[str, Any]]:
     """Return a record a contestant and length: MiB at most, and before the step."""
     who = [jax("ours, auto", "all cores", "train", shape) for shape in shapes]
+    who += [
+        jax("ours, auto", "all cores", "train", shape, pieces=True)._replace(name=PIECES)
+        for shape in shapes
+    ]
     for shape in short:
         who += [
             jax(name, "all cores", "train", shape)

@@ -33,6 +33,7 @@ SLOWER = ("flax nnx.RNN, LSTMCell", "keras (jax)")  # never the best in any sett
 OURS = ("ours, auto", "ours, fused", "ours, scan")
 THREADS = ("all cores", "one core")
 SPLIT = "a core a device"
+PIECES = "ours, lr.accumulate"  # h is read piece by piece
 LIMIT = "limit: "
 ALONE = ("h R, a step", "dz R', a step", "dR, all steps")  # the rest is part of "all but R"
 
