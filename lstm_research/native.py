@@ -12,8 +12,8 @@ products over some steps at a time, while dz is in the second cache (`native_pro
 Few features are projected inside too (`Cell.drive` is `given`): z = x W + b + v R without an array of x W,
 whose writing and reading costs as much as a third of the products, and [dW; db] = [x, 1]^T dz beside dR.
 
-The forward kernel writes the carries and, where there will be a backward pass, the pre-activations z; the
-backward kernel activates them again, which costs less than reading gates would.
+The forward kernel writes the carries and, where there will be a backward pass, the pre-activations z, or
+their activations where the backward kernel asks for nothing else (`activated.py`).
 
 Needs llvmlite, float32 and a CPU. A vector holds as many units as the processor's registers, or the
 greatest power of two that divides `hidden`.
@@ -29,8 +29,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lstm_research import native_call
+from lstm_research import activated, native_call
 from lstm_research.axes import Hiddens, Tree
+from lstm_research.blocked import Program
 from lstm_research.cell import Cell, Weights, given, sizes
 from lstm_research.cotangents import (
     earlier,
@@ -59,6 +60,7 @@ from lstm_research.whole_step import (
     looped,
     narrow,
     there,
+    traced,
     whole,
 )
 
@@ -87,29 +89,65 @@ def recurrence(
 def forward(
     shape: Shape, weights: Weights, row: Tree, first: Tree, carry: Tree, zx: Tree, masks: Masks
 ) -> tuple[tuple[Tree, Hiddens], Saved]:
-    """Run the forward kernel; keep the pre-activations and the carries."""
-    carries, z = run(shape, True, weights, row, first, carry, zx, masks)
-    saved = Saved(weights, row, first, carry, zx, masks, carries, z)
-    return ended(shape, carries, masks), saved
+    """Run the forward kernel; keep the carries, and pre-activations or what `known` says."""
+    data = Data(weights, row, first, carry, zx, masks)
+    carries, z = run(shape, True, *data, known=known(shape, data))
+    return ended(shape, carries, masks), Saved(*data, carries, z)
 
 
 def run(
     shape: Shape, keep: bool, weights: Weights, row: Tree, first: Tree, carry: Tree, zx: Tree,
-    masks: Masks,
+    masks: Masks, known: tuple[activated.Path, ...] = (),
 ) -> tuple[Tree, Tree]:  # fmt: skip
     """Return the carries after every step and, where kept, the pre-activations."""
     f, data = there(shape.cell, keep, False, Data(weights, row, first, carry, zx, masks))
-    return launch(shape, f, data, weights.r, lambda i: "steps")[0][:2]
+    change = lambda made: activated.given(made, begin(made, carry), known)
+    return launch(shape, f, data, weights.r, lambda i: "steps", change=change)[0][:2]
+
+
+def begin(made: Program, carry: Tree) -> int:
+    """Return the first block that a step gives after its carry."""
+    return sum(made.counts[: len(jax.tree.leaves(carry))])
+
+
+def known(shape: Shape, data: Data) -> tuple[activated.Path, ...]:
+    """Return which blocks of the pre-activations are kept as their activations.
+
+    None are where the gradient of a matrix, taken after the kernel, needs z for what was read.
+    """
+    if not close(data.weights) and len(shape.cell.stages) > 1:
+        return ()
+    f, kinds = there(shape.cell, True, False, data)
+    made = traced(f, kinds, data.weights.r, shape.hidden, None).program
+    return activated.paths(made, made.outputs[begin(made, data.carry) :])
+
+
+def close(weights: Weights) -> bool:
+    """Say whether the gradients of all recurrent matrices are summed in the kernel."""
+    return all(r is None or r.size <= NEAR for r in weights.r)
 
 
 def backward(
     shape: Shape, saved: Saved, cotangents: tuple[Tree, Hiddens]
 ) -> tuple[Weights, None, None, Tree, Tree, None]:
-    """Run the backward kernel; of large matrices take one product each after it."""
+    """Go back from what `forward` kept."""
+    return gradients(shape, saved, cotangents, known(shape, Data(*saved[:6])))
+
+
+def gradients(
+    shape: Shape,
+    saved: Saved,
+    cotangents: tuple[Tree, Hiddens],
+    known: tuple[activated.Path, ...] = (),
+) -> tuple[Weights, None, None, Tree, Tree, None]:
+    """Run the backward kernel; of large matrices take one product each after it.
+
+    known: which blocks of z are their activations.
+    """
     cell, weights, row = shape.cell, saved.weights, saved.row
     zx, masks, z = saved.zx, saved.masks, saved.z
     fed = cell.drive is given
-    near = all(r is None or r.size <= NEAR for r in weights.r)
+    near = close(weights)
     f, data, kinds = back_again(cell, near, saved, cotangents)
     turned = tuple(None if r is None else r.T for r in weights.r)
     turn = shape._replace(reverse=not shape.reverse)
@@ -119,7 +157,8 @@ def backward(
         found = [(v, recurrent(pre)) for pre, v in zip(dz, heard, strict=near) if v is not None]
         return [*found, (inputs(weights, zx), sides(dz))] if fed else found
 
-    (d_start, d_p, dz, _), sums = launch(turn, f, data, turned, kinds, saved.carries, pairs)
+    change = partial(activated.taken, known=known)
+    (d_start, d_p, dz, _), sums = launch(turn, f, data, turned, kinds, saved.carries, pairs, change)
     d_w = sums.pop() if fed else None
     if near:
         d_r = jax.tree.unflatten(jax.tree.structure(weights.r), sums)
@@ -164,7 +203,7 @@ def back(
     z = preactivations(cell, data.weights._replace(row=data.row), zx, before)
     flat = partial(reshaped, (math.prod(batch),), len(batch))
     found = flat(0, cotangents[0]), flat(1, cotangents[1])
-    d_weights, _, _, d_start, d_zx, _ = backward(shape, Saved(*data, carries, z), found)
+    d_weights, _, _, d_start, d_zx, _ = gradients(shape, Saved(*data, carries, z), found)
     return d_weights, reshaped(batch, 1, 0, d_start), reshaped(batch, 1, 1, d_zx)
 
 

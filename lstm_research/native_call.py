@@ -41,9 +41,9 @@ from lstm_research.native_kernel import Kernel
 from lstm_research.native_mark import mark
 from lstm_research.native_math import called
 from lstm_research.native_plan import Layout, Spec, shared
-from lstm_research.native_tile import POINTER, WORD, word
+from lstm_research.native_tile import BYTE, POINTER, WORD, field, lay, word
 
-BYTE, HALF = ir.IntType(8), ir.IntType(32)
+HALF = ir.IntType(32)
 FLUSH = 0x8040  # of an x86's control word: results and operands below the least normal number are 0
 PASSED: dict[str, Any] = {}  # compiled modules, which must outlive their functions
 
@@ -74,33 +74,26 @@ def handler(kernel: Kernel, steps: int) -> None:
     build, (frame,) = ir.IRBuilder(function.append_basic_block()), function.args
     none = ir.Constant(POINTER, None)
 
-    def at(pointer: Any, bytes_: int) -> Any:
-        return build.gep(pointer, [word(bytes_)], source_etype=BYTE)
-
-    def pointer(place: Any, bytes_: int) -> Any:
-        return build.load(at(place, bytes_), typ=POINTER)
-
-    extension = pointer(frame, EXTENSION)
+    extension = field(build, frame, EXTENSION)
     with build.if_then(build.icmp_unsigned("!=", extension, none)):
-        kind = build.load(at(extension, KIND), typ=HALF)
+        kind = field(build, extension, KIND, HALF)
         with build.if_then(build.icmp_unsigned("==", kind, ir.Constant(HALF, 1))):
-            told = pointer(extension, METADATA)
+            told = field(build, extension, METADATA)
             for i, number in enumerate((*version(), 0)):
-                build.store(ir.Constant(HALF, number), at(told, MAJOR + 4 * i))
+                where = build.gep(told, [word(MAJOR + 4 * i)], source_etype=BYTE)
+                build.store(ir.Constant(HALF, number), where)
             build.ret(none)
-    stage = build.load(at(frame, STAGE), typ=HALF)
+    stage = field(build, frame, STAGE, HALF)
     with build.if_then(build.icmp_unsigned("!=", stage, ir.Constant(HALF, EXECUTE))):
         build.ret(none)
     found: list[Any] = []
     for begin, count in (
         (ARGUMENTS, kernel.spec.arguments), (RESULTS, len(kernel.spec.outputs) + 1)
     ):  # fmt: skip
-        array, buffers = build.alloca(POINTER, word(count)), pointer(frame, begin)
-        for i in range(count):
-            data = pointer(pointer(buffers, 8 * i), DATA)
-            build.store(data, build.gep(array, [word(i)], source_etype=POINTER))
-        found.append(array)
-    sides = pointer(pointer(pointer(frame, ARGUMENTS), 8 * steps), SIDES)
+        buffers = field(build, frame, begin)
+        parts = [field(build, field(build, buffers, 8 * i), DATA) for i in range(count)]
+        found.append(lay(build, build.alloca(POINTER, word(count)), parts))
+    sides = field(build, field(build, field(build, frame, ARGUMENTS), 8 * steps), SIDES)
     with flushed(build):
         arguments, results = found
         many: Any = build.load(sides, typ=WORD)

@@ -18,14 +18,15 @@ from lstm_research.whole_step import Kinds, Shape, Traced, cut, traced
 
 def launch(
     shape: Shape, f: Any, data: Kinds, matrices: Tree, kinds: Any, whole: Tree = None,
-    pairs: Any = lambda out: (),
+    pairs: Any = lambda out: (), change: Any = lambda made: made,
 ) -> tuple[Tree, list[Array]]:  # fmt: skip
     """Trace a step, compile its kernel and call it; return what f returns, and products over all steps.
 
     kinds(i): the kind of output i. pairs(out): of each product what it hears, an output or an array of
-    all steps, and the outputs that lie side by side on its right.
+    all steps, and the outputs that lie side by side on its right. change: what is done to the program.
     """
     found = traced(f, data, matrices, shape.hidden, whole)
+    found = found._replace(program=change(found.program))
     made = found.program
     wanted = pairs(jax.tree.unflatten(made.tree, range(len(made.counts))))
     more = [heard for heard, _ in wanted if not isinstance(heard, int)]

@@ -21,15 +21,12 @@ from lstm_research.cores import ALONE, usable
 from lstm_research.foreign import API, CONTEXT, ERROR_DESTROY, SCHEDULE
 from lstm_research.native_math import called
 from lstm_research.native_team import APART
-from lstm_research.native_tile import POINTER, WORD, word
+from lstm_research.native_tile import POINTER, WORD, field, lay, word
 
 LEAST = 200_000  # products of numbers a step, of each thread of a team
 AHEAD = 2_000_000  # and of all steps: a thread is there after some ten microseconds
-BYTE, HALF = ir.IntType(8), ir.IntType(32)
-ASKED, TOLD = (
-    40,
-    24,
-)  # bytes that XLA is asked with for a thread, and told with that an error is seen
+HALF = ir.IntType(32)
+ASKED, TOLD = 40, 24  # bytes: what XLA is asked with for a thread, and told with of an error
 TICKETS, FIRST = APART, 4 * APART  # words into what is shared: the tickets, the order of a thread
 WAITS, RUNS, CALLED_OFF, ENDED = range(4)  # states of an order
 
@@ -66,8 +63,8 @@ def call(
     bytes_ = 8 * (FIRST + (size - 1) * APART)
     shared = called(build, "malloc", POINTER, word(bytes_))
     build.store(word(size), shared)  # who have not left
-    for at, part in enumerate((arguments, results, build.inttoptr(steps, POINTER)), 1):
-        build.store(part, build.gep(shared, [word(at)], source_etype=POINTER))
+    parts = arguments, results, build.inttoptr(steps, POINTER)
+    lay(build, build.gep(shared, [word(1)], source_etype=POINTER), parts)
     tickets = build.gep(shared, [word(TICKETS)], source_etype=WORD)
     for place in (0, APART, 2 * APART):
         build.store(word(0), build.gep(tickets, [word(place)], source_etype=WORD))
@@ -96,25 +93,18 @@ def call(
 def schedule(build: ir.IRBuilder, frame: Any, task: Any, order: Any) -> None:
     """Write that XLA is asked for a thread; where there is none, that it is not waited for."""
     none = ir.Constant(POINTER, None)
-
-    def at(pointer: Any, bytes_: int, kind: Any = POINTER) -> Any:
-        return build.load(build.gep(pointer, [word(bytes_)], source_etype=BYTE), typ=kind)
-
-    api, context = at(frame, API), at(frame, CONTEXT)
-    asked = build.alloca(POINTER, word(5))
-    size = build.inttoptr(word(ASKED), POINTER)
-    for i, part in enumerate((size, none, context, task, order)):
-        build.store(part, build.gep(asked, [word(i)], source_etype=POINTER))
+    api, context = field(build, frame, API), field(build, frame, CONTEXT)
+    parts = build.inttoptr(word(ASKED), POINTER), none, context, task, order
+    asked = lay(build, build.alloca(POINTER, word(len(parts))), parts)
     function = ir.FunctionType(POINTER, [POINTER]).as_pointer()
-    error = build.call(at(api, SCHEDULE, function), [asked])
+    error = build.call(field(build, api, SCHEDULE, function), [asked])
     with build.if_then(build.icmp_unsigned("!=", error, none)):
-        told = build.alloca(POINTER, word(3))
-        for i, part in enumerate((build.inttoptr(word(TOLD), POINTER), none, error)):
-            build.store(part, build.gep(told, [word(i)], source_etype=POINTER))
+        parts = build.inttoptr(word(TOLD), POINTER), none, error
+        told = lay(build, build.alloca(POINTER, word(len(parts))), parts)
         function = ir.FunctionType(ir.VoidType(), [POINTER]).as_pointer()
-        build.call(at(api, ERROR_DESTROY, function), [told])
+        build.call(field(build, api, ERROR_DESTROY, function), [told])
         build.store(word(CALLED_OFF), order)
-        leave(build, at(order, 8))
+        leave(build, field(build, order, 8))
 
 
 def turned(build: ir.IRBuilder, order: Any, before: int, after: int) -> Any:
@@ -135,14 +125,11 @@ def follower(module: ir.Module, function: Any, flushed: Any) -> Any:
     made = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER]), "follow")
     made.linkage = "internal"
     build, (order,) = ir.IRBuilder(made.append_basic_block()), made.args
-    shared = build.load(build.gep(order, [word(1)], source_etype=POINTER), typ=POINTER)
+    shared = field(build, order, 8)
     with build.if_then(turned(build, order, WAITS, RUNS)):
-        arguments, results, steps = (
-            build.load(build.gep(shared, [word(i)], source_etype=POINTER), typ=POINTER)
-            for i in (1, 2, 3)
-        )
+        arguments, results, steps = (field(build, shared, 8 * i) for i in (1, 2, 3))
         tickets = build.gep(shared, [word(TICKETS)], source_etype=WORD)
-        who = build.load(build.gep(order, [word(2)], source_etype=WORD), typ=WORD)
+        who = field(build, order, 16, WORD)
         with flushed(build):
             build.call(function, [arguments, results, build.ptrtoint(steps, WORD), tickets, who])
         build.atomic_rmw("xchg", order, word(ENDED), "release")

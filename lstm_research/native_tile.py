@@ -17,7 +17,7 @@ from llvmlite import ir
 from lstm_research.native_math import FLOAT, Vectors
 from lstm_research.native_plan import Memory, Place
 
-WORD, POINTER = ir.IntType(64), ir.PointerType()
+WORD, POINTER, BYTE = ir.IntType(64), ir.PointerType(), ir.IntType(8)
 ZERO = ir.Constant(WORD, 0)
 
 
@@ -39,6 +39,18 @@ def repeat(build: ir.IRBuilder, count: Any, body: Callable[[Any], None], by: int
     place.add_incoming(ahead, build.block)
     build.cbranch(build.icmp_signed("<", ahead, count), inside, after)
     build.position_at_end(after)
+
+
+def field(build: ir.IRBuilder, pointer: Any, bytes_: int, kind: Any = POINTER) -> Any:
+    """Return what a structure of C holds so many bytes from where it begins."""
+    return build.load(build.gep(pointer, [word(bytes_)], source_etype=BYTE), typ=kind)
+
+
+def lay(build: ir.IRBuilder, array: Any, parts: Iterable[Any]) -> Any:
+    """Write pointers one after another; return where the first lies."""
+    for i, part in enumerate(parts):
+        build.store(part, build.gep(array, [word(i)], source_etype=POINTER))
+    return array
 
 
 def splat(build: ir.IRBuilder, number: Any, lanes: int) -> Any:

@@ -56,7 +56,7 @@ class Saved(NamedTuple):
     zx: Tree
     masks: Masks
     carries: Tree
-    z: Tree  # without `driven`, which is a part of zx
+    z: Tree  # without `driven`, which is a part of zx; or activations of it (`activated.py`)
     heard: Tree = ()  # what each product read, where a kernel gives it
 
 

@@ -21,7 +21,7 @@ ORDER = (
     "wrappers.layer_norm", "wrappers.layer_norm_carried", "wrappers.batch_norm",
     "wrappers.weight_drop", "wrappers.zoneout", "wrappers", "dosed", "keep", "pieces", "shards",
     "states", "unroll", "parallel", "newton", "cotangents",
-    "blockwise", "blocked", "padding", "kernel_step", "kernel", "fused_gpu",
+    "blockwise", "blocked", "activated", "padding", "kernel_step", "kernel", "fused_gpu",
     "forms", "native_math", "native_stages", "native_plan",
     "whole_step", "native_tile", "native_team", "native_threads", "native_sums", "native_equations",
     "native_panel", "native_product", "native_kernel", "native_mark", "native_call", "native_launch",
