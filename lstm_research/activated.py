@@ -76,7 +76,8 @@ def given(made: Program, first: int, known: Sequence[Path]) -> Program:
 def taken(made: Program, known: Sequence[Path]) -> Program:
     """Return a program whose first inputs are what is at the ends of paths, and which goes none of these.
 
-    An input that a program reads in another way than `known` says is a fault of ours.
+    Nor does it compute what only they asked for. An input that a program reads in another way than `known`
+    says is a fault of ours.
     """
     if not any(known):
         return made
@@ -89,12 +90,13 @@ def taken(made: Program, known: Sequence[Path]) -> Program:
             gone |= {id(each) for each in equations}
             same |= dict.fromkeys(ends, var)
     now = lambda var: var if literal(var) else same.get(var, var)
-    equations = tuple(
-        each.replace(invars=[now(var) for var in each.invars])
-        for each in made.equations
-        if id(each) not in gone
-    )
-    return made._replace(equations=equations, outputs=tuple(now(var) for var in made.outputs))
+    outputs, kept = tuple(now(var) for var in made.outputs), list[Any]()
+    asked = {var for var in outputs if not literal(var)}
+    for each in reversed(made.equations):
+        if id(each) not in gone and asked & set(each.outvars):
+            kept.append(each.replace(invars=[now(var) for var in each.invars]))
+            asked |= {var for var in kept[-1].invars if not literal(var)}
+    return made._replace(equations=tuple(reversed(kept)), outputs=outputs)
 
 
 def read(made: Program, var: Any) -> bool:

@@ -56,6 +56,8 @@ def test_a_value_read_through_one_function_is_replaced_by_what_that_returns(name
     assert found == path
     less = activated.taken(whole, [found])
     assert len(less.equations) < len(whole.equations)
+    asked = {id(var) for each in less.equations for var in each.invars} | set(map(id, less.outputs))
+    assert all(id(each.outvars[0]) in asked for each in less.equations)  # nothing for nobody
     kept = activated.given(made(lambda z, c, _: (f(z, c), z)), 1, [path])
     ahead = call(kept, [Z, C])
     agree(ahead[1], ends(path, Z, C))
