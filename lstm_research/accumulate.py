@@ -10,7 +10,6 @@ Source: Chen et al. 2016 (arXiv:1604.06174).
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,10 +17,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from lstm_research import keep
 from lstm_research.axes import Lengths, Resets, Steps, Tree
 from lstm_research.cell import Cell, Weights
 from lstm_research.engines import unroll
-from lstm_research.keep import SHORTEST
+from lstm_research.pieces import cut
 
 
 def accumulate(
@@ -56,7 +56,7 @@ def accumulate(
         raise ValueError(f"piece={piece} must be at least 1")
     if refused := {"reverse", "key"} & set(settings):
         raise ValueError(f"accumulate takes no {min(refused)}; unroll does")
-    piece = min(max(1, steps), piece or max(SHORTEST, math.isqrt(steps)))
+    length = min(steps, piece or keep.piece(steps))
 
     @jax.checkpoint
     def one(carry: Tree, now: tuple[Any, ...]) -> tuple[Tree, Tree]:
@@ -69,12 +69,11 @@ def accumulate(
         carry, found = one(state[0], now)
         return (carry, jax.tree.map(jnp.add, state[1], found)), None
 
-    whole = steps - steps % piece
     every = x, resets, more
-    if not whole:
+    if not steps:
         return one(carry, (0, *every))
-    cut = lambda leaf: leaf[:whole].reshape(-1, piece, *leaf.shape[1:])
-    head = (jnp.arange(0, whole, piece), *jax.tree.map(cut, every))
+    whole, head, tail = cut(steps, length, every)
+    head = jnp.arange(0, whole, length), *head
     first = jax.tree.map(lambda leaf: leaf[0], head)
     blank = jax.tree.map(
         lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(one, carry, first)[1]
@@ -82,4 +81,4 @@ def accumulate(
     state, _ = lax.scan(add, (carry, blank), head)
     if whole == steps:
         return state
-    return add(state, (whole, *jax.tree.map(lambda leaf: leaf[whole:], every)))[0]
+    return add(state, (whole, *tail))[0]

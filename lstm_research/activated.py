@@ -9,7 +9,7 @@ back has the same equations, for JAX made it of them.
 from collections.abc import Sequence
 from typing import Any
 
-from lstm_research.blocked import Program, literal
+from lstm_research.blocked import Program, asked, literal
 
 ENDS = ("logistic", "tanh")  # functions whose derivative asks for nothing but what they return
 SUMS = ("add", "add_any")  # derivatives that ask for nothing
@@ -90,13 +90,13 @@ def taken(made: Program, known: Sequence[Path]) -> Program:
             gone |= {id(each) for each in equations}
             same |= dict.fromkeys(ends, var)
     now = lambda var: var if literal(var) else same.get(var, var)
-    outputs, kept = tuple(now(var) for var in made.outputs), list[Any]()
-    asked = {var for var in outputs if not literal(var)}
-    for each in reversed(made.equations):
-        if id(each) not in gone and asked & set(each.outvars):
-            kept.append(each.replace(invars=[now(var) for var in each.invars]))
-            asked |= {var for var in kept[-1].invars if not literal(var)}
-    return made._replace(equations=tuple(reversed(kept)), outputs=outputs)
+    outputs = tuple(now(var) for var in made.outputs)
+    rest = [
+        each.replace(invars=[now(var) for var in each.invars])
+        for each in made.equations
+        if id(each) not in gone
+    ]
+    return made._replace(equations=asked(rest, outputs)[0], outputs=outputs)
 
 
 def read(made: Program, var: Any) -> bool:

@@ -101,18 +101,24 @@ def program(
 def pruned(traced: Any, groups: tuple[int, ...], counts: tuple[int, ...], tree: Any) -> Program:
     """Return the program of a flat jaxpr, without what no output needs."""
     jaxpr = traced.jaxpr
-    needed = {var for var in jaxpr.outvars if not literal(var)}
-    kept: list[Any] = []
-    for equation in reversed(jaxpr.eqns):
-        if needed & set(equation.outvars):
-            kept.append(equation)
-            needed |= {var for var in equation.invars if not literal(var)}
+    kept, needed = asked(jaxpr.eqns, jaxpr.outvars)
     used = tuple(var in needed for var in jaxpr.invars)
     constants = tuple(zip(jaxpr.constvars, map(number, traced.consts), strict=True))
     return Program(
-        tuple(reversed(kept)), constants, tuple(jaxpr.invars), tuple(jaxpr.outvars), used, groups, counts,
+        kept, constants, tuple(jaxpr.invars), tuple(jaxpr.outvars), used, groups, counts,
         tree,
     )  # fmt: skip
+
+
+def asked(equations: Sequence[Any], outputs: Sequence[Any]) -> tuple[tuple[Any, ...], set[Any]]:
+    """Return the equations that some outputs need, and every value that is read for them."""
+    needed = {var for var in outputs if not literal(var)}
+    kept: list[Any] = []
+    for equation in reversed(equations):
+        if needed & set(equation.outvars):
+            kept.append(equation)
+            needed |= {var for var in equation.invars if not literal(var)}
+    return tuple(reversed(kept)), needed
 
 
 def call(

@@ -71,11 +71,16 @@ def decide(
     if asked == "auto":
         policy = fitting(able, steps, size, room(backend))
     if policy == "pieces":
-        return Kept(policy, min(steps, max(SHORTEST, math.isqrt(steps))))
+        return Kept(policy, piece(steps))
     if policy == "states" and {"gates", "pieces"} <= set(able):
         most = max(SHORTEST, AT_ONCE // max(size.z, 1))
         return Kept(policy, math.ceil(steps / max(1, math.ceil(steps / most))))
     return Kept(policy, steps)
+
+
+def piece(steps: int) -> int:
+    """Return how many steps a piece of a sequence has."""
+    return min(steps, max(SHORTEST, math.isqrt(steps)))
 
 
 def fitting(able: tuple[Keep, ...], steps: int, size: Size, most: int) -> Keep:

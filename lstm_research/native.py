@@ -82,7 +82,7 @@ def recurrence(
     shape: Shape, weights: Weights, row: Tree, first: Tree, carry: Tree, zx: Tree, masks: Masks
 ) -> tuple[Tree, Hiddens]:
     """Return (last carry, h); arrays have one batch axis, masks are 0 and 1."""
-    carries, _ = run(shape, False, weights, row, first, carry, zx, masks)
+    carries, _ = run(shape, False, Data(weights, row, first, carry, zx, masks))
     return ended(shape, carries, masks)
 
 
@@ -91,18 +91,17 @@ def forward(
 ) -> tuple[tuple[Tree, Hiddens], Saved]:
     """Run the forward kernel; keep the carries, and pre-activations or what `known` says."""
     data = Data(weights, row, first, carry, zx, masks)
-    carries, z = run(shape, True, *data, known=known(shape, data))
+    carries, z = run(shape, True, data, known(shape, data))
     return ended(shape, carries, masks), Saved(*data, carries, z)
 
 
 def run(
-    shape: Shape, keep: bool, weights: Weights, row: Tree, first: Tree, carry: Tree, zx: Tree,
-    masks: Masks, known: tuple[activated.Path, ...] = (),
-) -> tuple[Tree, Tree]:  # fmt: skip
-    """Return the carries after every step and, where kept, the pre-activations."""
-    f, data = there(shape.cell, keep, False, Data(weights, row, first, carry, zx, masks))
-    change = lambda made: activated.given(made, begin(made, carry), known)
-    return launch(shape, f, data, weights.r, lambda i: "steps", change=change)[0][:2]
+    shape: Shape, keep: bool, data: Data, through: tuple[activated.Path, ...] = ()
+) -> tuple[Tree, Tree]:
+    """Return the carries after every step and, where kept, the pre-activations or what `known` says."""
+    f, kinds = there(shape.cell, keep, False, data)
+    change = lambda made: activated.given(made, begin(made, data.carry), through)
+    return launch(shape, f, kinds, data.weights.r, lambda i: "steps", change=change)[0][:2]
 
 
 def begin(made: Program, carry: Tree) -> int:
@@ -131,18 +130,19 @@ def backward(
     shape: Shape, saved: Saved, cotangents: tuple[Tree, Hiddens]
 ) -> tuple[Weights, None, None, Tree, Tree, None]:
     """Go back from what `forward` kept."""
-    return gradients(shape, saved, cotangents, known(shape, Data(*saved[:6])))
+    data = Data(saved.weights, saved.row, saved.first, saved.start, saved.zx, saved.masks)
+    return gradients(shape, saved, cotangents, known(shape, data))
 
 
 def gradients(
     shape: Shape,
     saved: Saved,
     cotangents: tuple[Tree, Hiddens],
-    known: tuple[activated.Path, ...] = (),
+    through: tuple[activated.Path, ...] = (),
 ) -> tuple[Weights, None, None, Tree, Tree, None]:
     """Run the backward kernel; of large matrices take one product each after it.
 
-    known: which blocks of z are their activations.
+    through: which blocks of z are their activations, as `known` says.
     """
     cell, weights, row = shape.cell, saved.weights, saved.row
     zx, masks, z = saved.zx, saved.masks, saved.z
@@ -157,7 +157,7 @@ def gradients(
         found = [(v, recurrent(pre)) for pre, v in zip(dz, heard, strict=near) if v is not None]
         return [*found, (inputs(weights, zx), sides(dz))] if fed else found
 
-    change = partial(activated.taken, known=known)
+    change = partial(activated.taken, known=through)
     (d_start, d_p, dz, _), sums = launch(turn, f, data, turned, kinds, saved.carries, pairs, change)
     d_w = sums.pop() if fed else None
     if near:
@@ -186,7 +186,7 @@ def ahead(
     """Run the forward kernel; return (last carry, h) and the carries, with one batch axis."""
     shape = Shape(cell, sizes(cell, weights)[1], reverse)
     data, batch = flattened(cell, weights, first, carry, zx, masks)
-    carries, _ = run(shape, False, *data)
+    carries, _ = run(shape, False, data)
     last, h = ended(shape, carries, data.masks)
     return (reshaped(batch, 1, 0, last), reshaped(batch, 1, 1, h)), carries
 

@@ -27,9 +27,7 @@ def in_pieces(
 ) -> tuple[Tree, Hiddens]:
     """Run over `time _` inputs piece by piece; what is left over is the last piece in time."""
     steps = len(jax.tree.leaves(inputs)[0])
-    whole = steps - steps % length
-    head = jax.tree.map(lambda leaf: leaf[:whole].reshape(-1, length, *leaf.shape[1:]), inputs)
-    tail = jax.tree.map(lambda leaf: leaf[whole:], inputs)
+    whole, head, tail = cut(steps, length, inputs)
     flat: Callable[[Array], Array] = lambda h: h.reshape(whole, *h.shape[2:])
     if whole == steps:
         carry, h = lax.scan(run, carry, head, reverse=reverse)
@@ -41,3 +39,10 @@ def in_pieces(
         carry, h = lax.scan(run, carry, head)
         carry, end = run(carry, tail)
     return carry, jnp.concatenate([flat(h), end])
+
+
+def cut(steps: int, length: int, inputs: Tree) -> tuple[int, Tree, Tree]:
+    """Return how many steps fall into whole pieces, inputs `pieces length _` of these, and of the rest."""
+    whole = steps - steps % length
+    head = jax.tree.map(lambda leaf: leaf[:whole].reshape(-1, length, *leaf.shape[1:]), inputs)
+    return whole, head, jax.tree.map(lambda leaf: leaf[whole:], inputs)
