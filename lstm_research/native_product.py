@@ -16,7 +16,7 @@ from llvmlite import ir
 from lstm_research.native_math import FLOAT, Vectors
 from lstm_research.native_plan import FLOATS, LINE, Product, Spec, split, tiled, unrolled
 from lstm_research.native_team import one
-from lstm_research.native_tile import POINTER, WORD, outer, repeat, splat, word
+from lstm_research.native_tile import POINTER, WORD, repeat, splat, summed, word
 
 
 class Side(NamedTuple):
@@ -128,33 +128,23 @@ class Summed:
                 row = build.add(build.add(row, word(side.column)), first)
                 targets += [build.add(row, word(p * lanes)) for p in range(wide)]
             totals = [self.load(side.target, each) for each in targets]
-            begin = build.mul(self.count, build.add(line, word(side.before)))
-            ears = build.gep(self.room, [begin], source_etype=FLOAT)
-            begun, phis, new = build.block, list[Any](), list[Any]()
+            first_ear = build.mul(self.count, build.add(line, word(side.before)))
+            ears = build.gep(self.room, [first_ear], source_etype=FLOAT)
 
-            def step(row: Any) -> None:
-                for total in totals:
-                    phis.append(build.phi(self.of.type))
-                    phis[-1].add_incoming(total, begun)
+            def begin(row: Any) -> tuple[Callable[..., Any], ...]:
                 start, rights = build.mul(row, word(rows)), build.mul(row, word(wide * lanes))
                 heard = build.gep(ears, [start], source_etype=FLOAT)
                 line = build.gep(self.free, [rights], source_etype=FLOAT)
-                now = list(phis)
-                for i in range(self.by):
-                    right = lambda p, i=i: self.load(line, word((i * wide + p) * lanes))
 
-                    def hear(m: int, i: int = i) -> Any:
-                        where = build.gep(heard, [word(i * rows + m)], source_etype=FLOAT)
-                        return splat(build, build.load(where, typ=FLOAT), lanes)
+                def hear(i: int, m: int) -> Any:
+                    where = build.gep(heard, [word(i * rows + m)], source_etype=FLOAT)
+                    return splat(build, build.load(where, typ=FLOAT), lanes)
 
-                    for (m, p), (v, r) in outer(rows, wide, hear, right):
-                        now[m * wide + p] = self.of.fma(v, r, now[m * wide + p])
-                new.extend(now)
+                return hear, lambda i, p: self.load(line, word((i * wide + p) * lanes))
 
-            repeat(build, self.count, step, self.by)
-            inside = phis[0].parent
-            for phi, total, target in zip(phis, new, targets, strict=True):
-                phi.add_incoming(total, inside)
+            which = lambda m, p: m * wide + p
+            new = summed(self.of, rows, wide, self.count, self.by, totals, which, begin)
+            for total, target in zip(new, targets, strict=True):
                 where = build.gep(side.target, [target], source_etype=FLOAT)
                 build.store(total, where, align=FLOATS)
 

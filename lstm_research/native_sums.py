@@ -7,7 +7,7 @@ panel that is larger than the first cache is read in blocks of k, each for all r
 # llvmlite leaves its builders untyped:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from llvmlite import ir
@@ -15,7 +15,7 @@ from llvmlite import ir
 from lstm_research.native_math import FLOAT, called
 from lstm_research.native_plan import FLOATS, LINE, Memory, Pass, Place, depths, unrolled
 from lstm_research.native_stages import Block
-from lstm_research.native_tile import Tile, outer, repeat, splat, word
+from lstm_research.native_tile import Tile, splat, summed, word
 
 Soon = tuple[Place, bool]  # an array, and whether it is written
 
@@ -136,40 +136,29 @@ class Sums(Tile):
         ahead = self.following_block(data, self.steps * wide * lanes) if self.cut else None
         lines = -(-by * wide * lanes // LINE)  # that a turn of the loop reads
         share = -(-lines // self.tiles)  # of as many of the next block, the part of a tile
-        begun, phis, new = build.block, list[Any](), list[Any]()
         places = [(j, p) for j, _ in terms for p in range(self.wide)]
 
-        def body(k: Any) -> None:
-            for total in totals:
-                phis.append(build.phi(vectors.type))
-                phis[-1].add_incoming(total, begun)
-            now = list(phis)
+        def which(m: int, at: int) -> int:
+            j, p = places[at]
+            return (j * self.rows + m) * self.wide + p
+
+        def begin(k: Any) -> tuple[Callable[..., Any], ...]:
             line = build.gep(data, [build.mul(k, word(wide * lanes))], source_etype=FLOAT)
             ears = [build.gep(v, [k], source_etype=FLOAT) for v in heard]
             if ahead is not None:
                 self.fetch_block(ahead, build.udiv(k, word(by)), self.steps // by, share)
-            for step in range(by):
 
-                def hear(m: int, step: int = step) -> Any:
-                    where = build.gep(ears[m], [word(step)], source_etype=FLOAT)
-                    return splat(build, build.load(where, typ=FLOAT), lanes)
+            def hear(i: int, m: int) -> Any:
+                where = build.gep(ears[m], [word(i)], source_etype=FLOAT)
+                return splat(build, build.load(where, typ=FLOAT), lanes)
 
-                def right(at: int, step: int = step) -> Any:
-                    offset = word((step * wide + at) * lanes)
-                    where = build.gep(line, [offset], source_etype=FLOAT)
-                    return build.load(where, typ=vectors.type, align=lanes * FLOATS)
+            def right(i: int, at: int) -> Any:
+                where = build.gep(line, [word((i * wide + at) * lanes)], source_etype=FLOAT)
+                return build.load(where, typ=vectors.type, align=lanes * FLOATS)
 
-                for (m, at), (v, r) in outer(self.rows, wide, hear, right):
-                    j, p = places[at]
-                    which = (j * self.rows + m) * self.wide + p
-                    now[which] = vectors.fma(v, r, now[which])
-            new.extend(now)
+            return hear, right
 
-        repeat(build, word(self.steps), body, by)
-        inside = phis[0].parent
-        for phi, total in zip(phis, new, strict=True):
-            phi.add_incoming(total, inside)
-        return new
+        return summed(vectors, self.rows, wide, word(self.steps), by, totals, which, begin)
 
 
 def parts(

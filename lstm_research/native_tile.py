@@ -10,6 +10,7 @@ For a tile of M rows and P vectors of units, with n sums::
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -76,6 +77,36 @@ def outer(
         for m in range(rows):
             v = hear(m)
             yield from (((m, p), (v, r)) for p, r in enumerate(rights))
+
+
+def summed(
+    of: Vectors, rows: int, wide: int, count: Any, by: int, totals: list[Any],
+    which: Callable[[int, int], int], begin: Callable[[Any], tuple[Callable[..., Any], ...]],
+) -> list[Any]:  # fmt: skip
+    """Write a loop over 0, 1, .. below count, `by` of them a turn, that adds to sums in registers.
+
+    totals[which(m, p)] += hear(i, m) right(i, p) for the i-th of a turn; begin(k) is written where a turn
+    begins with k, and returns (hear, right). Returns the sums after the loop.
+    """
+    build, phis, new = of.build, list[Any](), list[Any]()
+    begun = build.block
+
+    def turn(k: Any) -> None:
+        for total in totals:
+            phis.append(build.phi(of.type))
+            phis[-1].add_incoming(total, begun)
+        hear, right = begin(k)
+        now = list(phis)
+        for i in range(by):
+            for (m, p), (v, r) in outer(rows, wide, partial(hear, i), partial(right, i)):
+                now[which(m, p)] = of.fma(v, r, now[which(m, p)])
+        new.extend(now)
+
+    repeat(build, count, turn, by)
+    inside = phis[0].parent
+    for phi, total in zip(phis, new, strict=True):
+        phi.add_incoming(total, inside)
+    return new
 
 
 class Tile:
