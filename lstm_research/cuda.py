@@ -8,7 +8,8 @@ hold it, whatever the width (`cuda_plan.py`); a step passes on nothing but its o
 So every variant that can be traced has its kernel, with lengths, resets and reverse, and no derivative is
 written by hand. Gradients of matrices are products after the launch, of the operands as they were passed on.
 
-All arithmetic but the products is float32; tanh is the GPU's instruction, to 11 bits.
+All arithmetic but the products is float32; tanh is the GPU's instruction, to 11 bits. The backward kernel
+reads pre-activations as float16, of 11 bits too; one beyond 65,504 is kept as that.
 
 Source: Diamos et al. 2016 (persistent RNNs), Pöppel et al. 2024 (arXiv:2412.07752).
 """
@@ -17,7 +18,7 @@ Source: Diamos et al. 2016 (persistent RNNs), Pöppel et al. 2024 (arXiv:2412.07
 # pyright: reportUnknownMemberType=false
 
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,11 +28,8 @@ from lstm_research import cuda_driver
 from lstm_research.axes import Array, Hiddens, Tree
 from lstm_research.cell import Cell, Weights, given
 from lstm_research.cotangents import (
-    earlier,
-    inputs,
     projected,
     recurrent,
-    recurrent_gradients,
     sides,
     with_inputs,
 )
@@ -41,17 +39,15 @@ from lstm_research.masks import Masks
 from lstm_research.precision import backwards, coarse, dot
 from lstm_research.whole_step import (
     MOST,
+    Back,
     Data,
     Saved,
     Shape,
-    alone,
     back_again,
     ended,
-    held,
     looped,
     narrow,
     there,
-    whole,
 )
 
 
@@ -90,9 +86,22 @@ def run(
     """Return the carries after every step and, where kept, the pre-activations and the operands."""
     cell = shape.cell._replace(precision="float32")  # the kernel rounds
     f, data = there(cell, keep, keep, taken(shape, Data(weights, row, first, carry, zx, masks)))
-    kinds = lambda i: "steps"
+    end = len(jax.tree.leaves(carry))
+    kinds = lambda i: "steps" if i < end else "halves"
     heard = len(jax.tree.leaves(weights.r))
     return launch(shape, f, data, weights.r, kinds, keep, shape.cell.precision, spoken=heard)
+
+
+class Fed(NamedTuple):
+    """The way back through a step; dz of what the input drives also side by side, if the step projects it."""
+
+    back: Back
+    projects: bool
+
+    def __call__(self, *given: Any) -> Tree:
+        """Go it."""
+        d_before, d_p, dz, _ = self.back(*given)
+        return d_before, d_p, jnp.concatenate(sides(dz), -1) if self.projects else (), dz
 
 
 def backward(
@@ -101,19 +110,26 @@ def backward(
     """Run the backward kernel; then one product a matrix."""
     cell, weights = shape.cell._replace(precision="float32"), saved.weights  # the kernel rounds
     f, data, kinds = back_again(cell, False, taken(shape, saved), cotangents)
+    data[0] = ("halves", saved.z)
+    z, end = len(jax.tree.leaves(saved.z)), len(jax.tree.leaves(saved.start)) + len(weights.p)
+    few = cell.drive is given
+    fed = tuple(range(z, z + saved.zx.shape[-1])) if few else ()
+    mine = lambda i: "fed" if few and i == end else kinds(i)
     turned = tuple(None if r is None else r.T for r in weights.r)
     turn, back = shape._replace(reverse=not shape.reverse), backwards(shape.cell.precision)
-    d_start, d_p, dz, _ = launch(turn, f, data, turned, kinds, True, back, saved.carries)
+    d_start, d_p, d_w, dz = launch(
+        turn, Fed(f, few), data, turned, mine, True, back, saved.carries,
+        fed=fed, bias=few and weights.b is not None,
+    )  # fmt: skip
     single = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), dz)
-    d_r = gradients(shape, saved, dz, single)
+    d_r = gradients(shape, saved.heard, dz)
     d_p = {name: g.sum(0).reshape(weights.p[name].shape) for name, g in d_p.items()}
     d_weights = weights._replace(r=d_r, p=d_p)
     if cell.drive is not given:
         return d_weights, None, None, d_start, projected(cell, saved.zx, single), None
     assert weights.w is not None
-    d_w = multiplied(inputs(weights, saved.zx), sides(dz), shape.cell.precision)
     d_x = dot(jnp.concatenate(sides(single), -1), weights.w.T, back)
-    return with_inputs(d_weights, weights, d_w), None, None, d_start, d_x, None
+    return with_inputs(d_weights, weights, d_w.sum(0)), None, None, d_start, d_x, None
 
 
 def taken(shape: Shape, held: Any) -> Any:
@@ -127,20 +143,12 @@ def taken(shape: Shape, held: Any) -> Any:
 recurrence.defvjp(forward, backward)
 
 
-def gradients(shape: Shape, saved: Saved, dz: Tree, single: Tree) -> tuple[Array | None, ...]:
-    """Return dR of each stage, from operands as the kernels rounded them; single: dz in float32."""
-    cell, made = shape.cell, list[Array | None]()
-    if all(v is None or v.dtype != jnp.float32 for v in saved.heard):
-        for heard, each in zip(saved.heard, dz, strict=True):
-            made.append(
-                None if heard is None else multiplied(heard, recurrent(each), cell.precision)
-            )
-        return tuple(made)
-    before = earlier(saved.carries, saved.start, saved.first, held(saved.masks), shape.reverse)
-    parts = alone(cell, whole(cell, saved.weights, saved.zx))
-    z = tuple(pre._replace(driven=x) for pre, x in zip(saved.z, parts, strict=True))
-    inside = saved.weights._replace(r=None, row=saved.row)
-    return recurrent_gradients(cell, inside, saved.weights.r, z, before, single)
+def gradients(shape: Shape, read: Tree, dz: Tree) -> tuple[Array | None, ...]:
+    """Return dR of each stage, from what its product read as the kernels rounded it."""
+    return tuple(
+        None if heard is None else multiplied(heard, recurrent(each), shape.cell.precision)
+        for heard, each in zip(read, dz, strict=True)
+    )
 
 
 def multiplied(heard: Array, parts: list[Array], precision: Any) -> Array:

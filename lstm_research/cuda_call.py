@@ -25,7 +25,7 @@ from jax.interpreters import batching, mlir
 from lstm_research import cuda_driver, foreign
 from lstm_research.cuda_kernel import Kernel
 from lstm_research.cuda_pack import packed
-from lstm_research.cuda_plan import Spec
+from lstm_research.cuda_plan import TIMED, Spec
 
 PASSED: dict[str, Any] = {}  # compiled handlers, which must outlive their calls
 HANDLER = """
@@ -120,14 +120,16 @@ def shapes(spec: Spec, steps: Any) -> list[ShapedArray]:
     """Return the arrays that a call gives: outputs, then the operands of each stage."""
     single, made = np.dtype(np.float32), list[ShapedArray]()
     for each in spec.outputs:
-        if each.kind == "steps":
-            made.append(ShapedArray((steps, each.rows, each.width), single))
+        if each.kind in TIMED:
+            dtype = single if each.kind == "steps" else np.dtype(np.float16)
+            made.append(ShapedArray((steps, each.rows, each.width), dtype))
+        elif each.kind == "fed":
+            made.append(ShapedArray((spec.parts, spec.feeds, each.width), single))
         elif each.kind != "operand":
             made.append(ShapedArray((each.rows, each.width), single))
-    rows = spec.groups * spec.spread.rows
     for group in spec.operands:
         side = steps if spoken(spec) else 1
-        shape = (side, rows, len(group) * spec.spread.units)
+        shape = (side, spec.spoken, len(group) * spec.spread.units)
         made.append(ShapedArray(shape, jnp.dtype(spec.precision)))
     if spec.spread.joined == "flags":
         made.append(ShapedArray((steps, len(spec.operands), spec.groups), np.dtype(np.uint32)))

@@ -5,6 +5,22 @@ FUNCTION float most(float x, float y) { return x != x ? x : y != y ? y : x > y ?
 FUNCTION float least(float x, float y) { return x != x ? x : y != y ? y : x < y ? x : y; }
 FUNCTION float sign(float x) { return x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : x; }
 
+typedef unsigned short Half;  // a float16
+template <bool even> FUNCTION void pair(const Half* place, bool one, bool two, unsigned* out) {
+  if (even) *out = one ? *(const unsigned*)place : 0u;
+  else *out = (one ? place[0] : 0u) | (two ? place[1] : 0u) << 16;
+}
+
+template <bool even> FUNCTION void write(Half* place, bool one, bool two, const float* from) {
+  const unsigned both = halve(from[0], from[1]);
+  if (even) {
+    if (one) *(unsigned*)place = both;
+  } else {
+    if (one) place[0] = (Half)both;
+    if (two) place[1] = (Half)(both >> 16);
+  }
+}
+
 template <bool even> FUNCTION void pair(const float* place, bool one, bool two, float* out) {
   if (even) {
     const Two both = one ? *(const Two*)place : Two{0.0f, 0.0f};

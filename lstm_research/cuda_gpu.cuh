@@ -13,7 +13,19 @@ FUNCTION void some(int which, int threads) { asm volatile("bar.sync %0, %1;" :: 
 
 FUNCTION float fast_tanh(float x) { float y; asm("tanh.approx.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
 
-FUNCTION void fetch(const float* place) { asm volatile("prefetch.global.L2 [%0];" :: "l"(place)); }
+// Two numbers as float16, the largest of those in place of what is beyond it; and back.
+FUNCTION unsigned halve(float low, float high) {
+  unsigned both;
+  asm("{ cvt.rn.f16x2.f32 %0, %1, %2; min.NaN.f16x2 %0, %0, %3; max.NaN.f16x2 %0, %0, %4; }"
+    : "=&r"(both) : "f"(high), "f"(low), "r"(0x7bff7bffu), "r"(0xfbfffbffu));
+  return both;
+}
+FUNCTION void widen(unsigned both, float* out) {
+  asm("{ .reg .f16 low, high; mov.b32 {low, high}, %2; cvt.f32.f16 %0, low; cvt.f32.f16 %1, high; }"
+    : "=f"(out[0]), "=f"(out[1]) : "r"(both));
+}
+
+FUNCTION void fetch(const void* place) { asm volatile("prefetch.global.L2 [%0];" :: "l"(place)); }
 FUNCTION void row() { __syncwarp(); }
 
 FUNCTION void raise(unsigned* flag) { asm volatile("red.release.gpu.global.add.u32 [%0], 1;" :: "l"(flag) : "memory"); }

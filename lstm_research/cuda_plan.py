@@ -14,6 +14,8 @@ from lstm_research.native_plan import Input, Output
 from lstm_research.native_stages import Block, Stages
 
 TILE, ROWS, CHUNK = 16, 8, 32  # units and sequences of a tile of products; units heard in one load
+ASIDE = "((j >> 1) * 8 + (j & 1))"  # how many sequences the j-th pair of a thread is from its first
+TIMED = ("steps", "halves")  # arrays of which every step has its part; halves: in float16
 INSIDE = ("alone", "cluster")  # links through shared memory
 CLUSTERS = (2, 4, 8, 16)  # blocks that may write into each other's shared memory
 WARPS = 8  # of a block, at most
@@ -94,6 +96,11 @@ class Spec(NamedTuple):
     precision: str
     kept: bool  # operands are written also where no other block asks for them
     spread: Spread
+    fed: tuple[
+        int, ...
+    ] = ()  # inputs of one number a row that an output of kind "fed" is multiplied with
+    bias: bool = False  # and with 1
+    soon: bool = True  # inputs are asked for from the GPU's memory some steps ahead
     runs: int = 0  # of a pack, side by side in the grid; 0: one that has no axis
     each: tuple[bool, ...] = ()  # by argument: every run has its own
 
@@ -101,6 +108,21 @@ class Spec(NamedTuple):
     def groups(self) -> int:
         """Return how many slices the batch has."""
         return -(-self.rows // self.spread.rows)
+
+    @property
+    def spoken(self) -> int:
+        """Return the rows of arrays of operands: of whole tiles where blocks hear each other there."""
+        return self.groups * self.spread.rows if self.spread.joined == "flags" else self.rows
+
+    @property
+    def parts(self) -> int:
+        """Return in how many parts an output of kind "fed" is summed up."""
+        return self.groups * self.spread.owners
+
+    @property
+    def feeds(self) -> int:
+        """Return with how many numbers a row an output of kind "fed" is multiplied."""
+        return len(self.fed) + self.bias
 
     @property
     def shared(self) -> int:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from lstm_research import cuda_plan
-from lstm_research.cuda_plan import INSIDE, Spec, products
+from lstm_research.cuda_plan import ASIDE, INSIDE, Spec, products
 
 WORDS = 48  # registers that hold what a warp has heard
 
@@ -216,10 +216,11 @@ class Products:
             if spread.joined == "cluster":
                 place = f"(odd * {spread.tiles} + tile) * {count * spread.rows * 32}"
                 start = f"letters{turn}"
-            row = f"({at * spread.rows} + column[j] - group * {spread.rows})"
-            yield f"*(unsigned*)({self.part(start)} + {place} + {row} * 32 + q * 4) = word;"
+            place = f"{place} + own * 32 + q * 4 + {at * spread.rows * 32} + {ASIDE} * 32"
+            yield f"*(unsigned*)({self.part(start)} + {place}) = word;"
         if spread.joined == "flags" or spec.kept:
-            row = f"((size_t)t * {spec.groups * spread.rows} + column[j])"
-            place = f"{row} * {count * spread.units} + {at * spread.units} + unit"
-            yield f"x{turn}[({place}) >> 1] = word;"
+            width = count * spread.units // 2
+            row = f"((size_t)t * {spec.spoken} + first) * {width} + (unit >> 1)"
+            there = "" if spread.joined == "flags" else "if (alive[j]) "
+            yield f"{there}x{turn}[{row} + {at * spread.units // 2} + {ASIDE} * {width}] = word;"
         yield "}"

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from lstm_research import cuda_call, cuda_driver, cuda_plan
+from lstm_research.activated import numbers
 from lstm_research.axes import Array, Tree
 from lstm_research.blocked import Program, literal
 from lstm_research.blockwise import Unblockable
@@ -19,19 +20,23 @@ from lstm_research.whole_step import Kinds, Shape, Traced, cut, traced
 
 def launch(
     shape: Shape, f: Any, data: Kinds, matrices: Tree, kinds: Any, keep: bool, precision: Any,
-    whole: Tree = None, spoken: int | None = None,
+    whole: Tree = None, spoken: int | None = None, fed: tuple[int, ...] = (), bias: bool = False,
 ) -> Any:  # fmt: skip
     """Trace a step, write its kernel and call it; return what f returns.
 
     kinds(i): the kind of output i; spoken: how many of the last may be rounded, where kept and where
-    they are operands of a product, None: all of kind "steps".
+    they are operands of a product, None: all of kind "steps"; fed, bias: as a `Spec` has it.
     """
     found = traced(f, data, matrices, shape.hidden, whole)
     if not found.matrices:
         raise Unblockable("no matrix joins its units")
     found = found._replace(program=merged(found.program))
-    spec = described(shape, found, kinds, keep, precision, spoken)
-    every = (leaf.astype(jnp.float32) for leaf in (*found.arrays, *found.matrices))
+    spec = described(shape, found, kinds, keep, precision, spoken)._replace(fed=fed, bias=bias)
+    halves = {each.start for each in spec.inputs if each.kind == "halves"}
+    every = (
+        leaf if i in halves else leaf.astype(jnp.float32)
+        for i, leaf in enumerate((*found.arrays, *found.matrices))
+    )  # fmt: skip
     given = cuda_call.kernel_call.bind(*every, call=cuda_call.Call(spec, found.timed))
     return jax.tree.unflatten(found.program.tree, collected(spec, list(given)))
 
@@ -60,7 +65,8 @@ def placed(operands: tuple[tuple[Any, ...], ...], var: Any) -> tuple[int, int]:
 
 
 def merged(made: Program) -> Program:
-    """Return a program in which nothing is computed twice."""
+    """Return a program in which nothing is computed twice, added to 0 or multiplied by 1."""
+    fixed = numbers(made)
     known: dict[Any, Any] = {}
     same: dict[Any, Any] = {}
     kept: list[Any] = []
@@ -74,10 +80,26 @@ def merged(made: Program) -> Program:
         if key in known:
             same[equation.outvars[0]] = known[key]
             continue
+        if (var := unmoved(key[0], operands, fixed)) is not None:
+            same[equation.outvars[0]] = var
+            continue
         known[key] = equation.outvars[0]
         kept.append(equation.replace(invars=operands))
     outputs = tuple(v if literal(v) else same.get(v, v) for v in made.outputs)
     return made._replace(equations=tuple(kept), outputs=outputs)
+
+
+def unmoved(name: str, operands: list[Any], fixed: dict[Any, float]) -> Any:
+    """Return the operand that an equation gives as it is, None where there is none; -0 counts as 0."""
+    neutral = {"add": 0.0, "add_any": 0.0, "mul": 1.0}.get(name)
+    if neutral is None or len(operands) != 2 or any(literal(each) for each in operands):
+        return None
+    one, other = operands
+    if one.aval.shape != other.aval.shape:
+        return None
+    if fixed.get(other) == neutral:
+        return one
+    return other if fixed.get(one) == neutral else None
 
 
 def described(
@@ -96,7 +118,7 @@ def described(
     outputs, at = list[Output](), 0
     for i, n in enumerate(made.counts):
         last = spoken is None or i >= len(made.counts) - spoken
-        same = last and kinds(i) == "steps" and whole(operands, made.outputs[at : at + n])
+        same = last and kinds(i) in cuda_plan.TIMED and whole(operands, made.outputs[at : at + n])
         outputs.append(Output("operand" if keep and same else kinds(i), n * hidden, batch))
         at += n
     return cuda_plan.Spec(

@@ -11,9 +11,9 @@ from lstm_research.native_stages import Block, Stage, Stages
 class Input(NamedTuple):
     """An array that a step reads.
 
-    kind: "steps", "rows" (the same at every step), "shared", "before" (the step before of `whole`, an
-    array of steps; `start` at first), "next" (the step after; `start` at last) or "carried" (what the
-    step before left; `start` at first).
+    kind: "steps", "halves" (steps in float16, of a GPU), "rows" (the same at every step), "shared",
+    "before" (the step before of `whole`, an array of steps; `start` at first), "next" (the step after;
+    `start` at last) or "carried" (what the step before left; `start` at first).
     start: a number of an argument; whole: one too, or of an output where `own`.
     """
 
@@ -27,6 +27,8 @@ class Input(NamedTuple):
 class Output(NamedTuple):
     """An array that a step writes: "steps", "carried" (only the last stays), or "summed" over time.
 
+    "halves": steps in float16; "fed": multiplied with what a row is fed, summed over time and, in parts,
+    over rows. Both of a GPU.
     "product": summed over time and rows, by a `Product`.
     """
 

@@ -227,7 +227,7 @@ def traced(f: Any, data: Kinds, matrices: Tree, hidden: int, whole: Tree) -> Tra
     "before" is found among the outputs, "next" in the arrays `whole`.
     """
     rights = jax.tree.leaves(matrices)
-    arrays = [leaf for _, tree in data for leaf in jax.tree.leaves(tree)]
+    arrays = [leaf for kind, tree in data if kind != "halves" for leaf in jax.tree.leaves(tree)]
     if wrong := {str(leaf.dtype) for leaf in (*arrays, *rights)} - {"float32", "bool"}:
         raise Unblockable(f"it holds {', '.join(sorted(wrong))}, and a kernel float32 alone")
     if any(r.ndim != 2 for r in rights):
@@ -266,7 +266,8 @@ def slices(kind: str, tree: Tree) -> Tree:
     """Return the shapes of arrays in one step of a kernel."""
     if kind == "shared":
         return jax.tree.map(shaped, tree)
-    one = lambda leaf: jax.ShapeDtypeStruct((ROWS, leaf.shape[-1]), leaf.dtype)
+    number = lambda leaf: np.dtype(np.float32) if kind == "halves" else leaf.dtype
+    one = lambda leaf: jax.ShapeDtypeStruct((ROWS, leaf.shape[-1]), number(leaf))
     return jax.tree.map(one, tree)
 
 

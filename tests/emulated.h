@@ -85,7 +85,17 @@ template <bool half> void mma(float* d, const unsigned* a, unsigned b0, unsigned
   together();
 }
 
-static void fetch(const float*) {}
+static unsigned halve(float low, float high) {
+  const float most = 65504.0f;
+  const float a = low != low ? low : low > most ? most : low < -most ? -most : low;
+  const float b = high != high ? high : high > most ? most : high < -most ? -most : high;
+  return pack<true>(a, b);
+}
+static void widen(unsigned both, float* out) {
+  out[0] = widened(both, true); out[1] = widened(both >> 16, true);
+}
+
+static void fetch(const void*) {}
 static void row() { together(); }
 static void raise(unsigned* flag) { ++*flag; }
 static void await(const unsigned* flag, unsigned count) { while (*(volatile const unsigned*)flag < count) rest(); together(); }

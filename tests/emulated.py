@@ -59,7 +59,10 @@ def built(text, count):
 def run(call, seed, *arguments):
     """Run a kernel on NumPy arrays; return what it gives."""
     spec = call.spec
-    given = [np.ascontiguousarray(a, np.float32) for a in arguments]
+    given = [
+        np.ascontiguousarray(a, np.float16 if a.dtype == np.float16 else np.float32)
+        for a in arguments
+    ]
     steps = given[call.timed].shape[-3]
     made = []
     for each in cuda_call.shapes(spec, steps):

@@ -133,10 +133,16 @@ def test_float16_goes_back_in_bfloat16():
 
 
 @pytest.mark.slow
-def test_a_pack_is_one_launch_and_each_run_that_run_alone(monkeypatch):
+@pytest.mark.parametrize(
+    "wide", [Spread(2, 2, 1, 1), Spread(1, 4, 1, 2)], ids=["as alone", "wider"]
+)
+def test_a_pack_is_one_launch_and_each_run_that_run_alone(wide, monkeypatch):
     monkeypatch.setattr("lstm_research.cuda_plan.spread", lambda *_: SPREADS["a cluster"])
-    monkeypatch.setattr("lstm_research.cuda_call.packed", lambda spec, blocks: spec)
-    cell = SPECS["peephole"].build()._replace(precision="bfloat16")
+    monkeypatch.setattr(
+        "lstm_research.cuda_call.packed",
+        lambda spec, blocks: spec._replace(spread=wide, soon=False),
+    )
+    cell = SPECS["peephole"].build()._replace(precision="bfloat16", drive=given)
     sets = [problem(SPECS["peephole"], T, 5, D, 64, seed, np.float32) for seed in range(3)]
     seen = sets[0][3]
 
@@ -158,6 +164,22 @@ def test_a_pack_is_one_launch_and_each_run_that_run_alone(monkeypatch):
     for k, (w, each) in enumerate(zip(weights, sets, strict=True)):
         alone = jax.jit(pull)(w, each[2])
         assert apart(jax.tree.map(lambda leaf, k=k: leaf[k], together), alone) < 1e-5
+
+
+def test_a_pre_activation_beyond_float16_is_kept_as_its_largest_number():
+    cell = SPECS["irnn"].build()._replace(precision="bfloat16")
+    weights, carry, x, seen = problem(SPECS["irnn"], T, B, D, H, dtype=np.float32)
+
+    def pull(loop):
+        f = lambda x: (
+            over_time(Way("fused", loop), cell, weights, carry, x, None, None, False, None)[1]
+            * seen
+        ).sum()
+        return jax.jit(jax.grad(f))(x * np.float32(1e6))
+
+    jax.clear_caches()
+    found, wanted = pull(cuda.loop), pull(fused.loop)
+    assert np.isfinite(found).all() and apart(found, wanted) < 2 * ROUNDED
 
 
 def test_auto_leaves_a_processor_alone_and_cuda_says_what_it_needs():

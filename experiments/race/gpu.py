@@ -19,6 +19,7 @@ HALVES = ("bfloat16", "float16")
 GATES: Shape = (64, 512, 256, 256)
 SQUARE = (8192, 8192, 8192)
 PACK: Shape = (64, 100, 2, 128)
+PACKS = (PACK, (16, 100, 2, 128), (20, 600, 2, 128))  # many sequences, few, and long ones
 RUNS = 64
 BESIDE = ("fused", "pallas")  # engines of ours that `auto` does not take there, in bfloat16
 
@@ -98,6 +99,6 @@ def cudnn(work: str, shape: Shape, dtype: str, graph: bool = False) -> Contestan
 PLAN = [
     *(("gpu train", shape, train) for shape in SHAPES),
     ("gpu variants", GATES, variants),
-    ("gpu pack", PACK, pack),
+    *(("gpu pack", shape, pack) for shape in PACKS),
     *(("gpu forward", shape, forward) for shape in (SHAPES[-1], *SHAPES[:2])),
 ]  # the order in which time runs out
