@@ -132,8 +132,8 @@ def passes(spec: Spec, stage: Stage, base: int) -> list[Pass]:
     for parts in range(1, count + 1):
         n = -(-count // parts)
         if n <= spec.registers:
-            m, p = tiled(spec.rows, units, n, spec.registers)
-            found.append((cost(spec.rows, units, m, p, n) * parts, n, m, p))
+            m, p = tiled(spec.rows, units, n, spec.registers, spec.team)
+            found.append((cost(spec.rows, units, m, p, n, spec.team) * parts, n, m, p))
     _, n, m, p = min(found)
     made: list[Pass] = []
     for begin in range(0, count, n):
@@ -159,17 +159,21 @@ def cuts(spec: Spec, now: Pass) -> int:
     return next((n for n in sizes if spec.hidden // n * most <= CLOSE), spec.hidden)
 
 
-def tiled(rows: int, units: int, n: int, registers: int) -> tuple[int, int]:
+def tiled(rows: int, units: int, n: int, registers: int, team: int = 1) -> tuple[int, int]:
     """Return the cheapest tile (rows, vectors of units) of n sums that fits the registers."""
     sides = product(range(1, min(rows, registers) + 1), range(1, min(units, registers) + 1))
     able = [(m, p) for m, p in sides if m * p * n <= registers]
-    return min(able, key=lambda side: cost(rows, units, *side, n))
+    return min(able, key=lambda side: cost(rows, units, *side, n, team))
 
 
-def cost(rows: int, units: int, m: int, p: int, n: int) -> float:
-    """Return the cycles of a step of k in all tiles."""
-    tiles = product(split(rows, m), split(units, p))
-    return sum(times * again * cycles(a, b, n) for (a, times), (b, again) in tiles)
+def cost(rows: int, units: int, m: int, p: int, n: int, team: int = 1) -> float:
+    """Return the cycles of a step of k in all tiles; of a team its busiest thread's, times its size."""
+    loads = [0.0] * team
+    for b, again in split(units, p):
+        for _ in range(again):  # a panel, by whoever is free
+            tiles = (times * cycles(a, b, n) for a, times in split(rows, m))
+            loads[loads.index(min(loads))] += sum(tiles)
+    return max(loads) * team
 
 
 def split(count: int, size: int) -> list[tuple[int, int]]:

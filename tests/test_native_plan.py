@@ -19,12 +19,19 @@ def test_pieces_make_the_whole(count, size):
 @pytest.mark.parametrize("rows", [1, 5, 32])
 @pytest.mark.parametrize("units", [1, 4, 16])
 @pytest.mark.parametrize("n", [1, 3, 4])
-def test_the_tile_is_the_cheapest_that_fits(rows, units, n):
-    m, p = tiled(rows, units, n, 12)
+@pytest.mark.parametrize("team", [1, 2])
+def test_the_tile_is_the_cheapest_that_fits(rows, units, n, team):
+    m, p = tiled(rows, units, n, 12, team)
     assert m * p * n <= 12 and m <= rows and p <= units
     for a, b in itertools.product(range(1, rows + 1), range(1, units + 1)):
         if a * b * n <= 12:
-            assert cost(rows, units, m, p, n) <= cost(rows, units, a, b, n)
+            assert cost(rows, units, m, p, n, team) <= cost(rows, units, a, b, n, team)
+
+
+def test_a_team_is_as_slow_as_its_busiest_thread():
+    eleven, eight = (cost(64, 32, m, p, 1, 2) for m, p in ((4, 3), (3, 4)))
+    assert tiled(64, 32, 1, 12, 2) == (3, 4) and eight < eleven  # panels, for two threads
+    assert cost(64, 32, 4, 3, 1) < cost(64, 32, 3, 4, 1) == eight  # alone the other is as good
 
 
 def test_more_sums_than_registers_take_several_passes(monkeypatch):
