@@ -21,6 +21,12 @@ SQUARE = (8192, 8192, 8192)
 PACK: Shape = (64, 100, 2, 128)
 PACKS = (PACK, (16, 100, 2, 128), (20, 600, 2, 128))  # many sequences, few, and long ones
 RUNS = 64
+PROFILE = (
+    "by JAX's profiler on an H200 (2026-11-27), 1.12 ms a training step of 64 runs: the forward kernel "
+    "0.35, the backward kernel 0.51, dR 0.12, h squared and its gradient 0.10. The last two move their "
+    "bytes as fast as a copy does; for its own bytes the pair of kernels would need 0.52. Three times one "
+    "run would be 0.65"
+)
 BESIDE = ("fused", "pallas")  # engines of ours that `auto` does not take there, in bfloat16
 
 

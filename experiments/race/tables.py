@@ -242,6 +242,8 @@ def on_gpu(line: Line) -> str:
             ms = row.forward if line["section"] == "gpu forward" else row.train
             lines.append(f"| *{row.name}* | published | {ms} | | {ms / 1.024:.2f} | |")
         lines.append(f"\n*Published, H100:* {gpu.CITED}.")
+    if (line["section"], tuple(line["shape"])) == ("gpu pack", gpu.PACK):
+        lines.append(f"\n*Where it goes:* {gpu.PROFILE}.")
     return "\n\n".join(["\n".join(lines), *limits(line)])
 
 
