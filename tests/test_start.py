@@ -1,6 +1,7 @@
 """A process keeps its compiled programs, and refuses a jaxlib that computes wrong numbers."""
 
 import json
+import platform
 import subprocess
 import sys
 
@@ -160,3 +161,32 @@ assert made, "the listener is deaf"
 
 def test_tracing_a_training_program_compiles_no_other():
     subprocess.run([sys.executable, "-W", "error", "-c", TRACED], check=True, timeout=120)
+
+
+FAULTS = """
+import ctypes, resource
+from lstm_research import start
+held = start.hold()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+for turn in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    place = libc.malloc(2**27)
+    ctypes.memset(place, 1, 2**27)
+    libc.free(place)
+    last = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(held, last)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
+def test_memory_that_is_held_is_fetched_once():
+    out = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
+    held, faults = out.stdout.split()
+    assert held == "True" and int(faults) < 2**27 / 4096 / 10
+
+
+def test_a_c_library_that_cannot_hold_says_so(monkeypatch):
+    monkeypatch.setattr(start.ctypes, "CDLL", lambda name: object())
+    assert not start.hold()

@@ -93,6 +93,11 @@ def main() -> None:
     os.dup2(2, 1)
     if only := os.environ.get("RACE_CORE"):
         os.sched_setaffinity(0, {int(only)})
+    from lstm_research import start
+
+    start.hold()  # for everybody in this process: pages are paid for once
+    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        start.serve()
     calls: dict[int, Call] = {}
     for line in sys.stdin:
         try:
