@@ -103,6 +103,17 @@ def test_gates_are_held_to_the_lstm_a_recurrent_block():
     assert "slowest a block, janet" in tables.render([found])
 
 
+def test_rivals_that_hold_their_memory_are_compared_with_ours_that_do():
+    found = train()
+    record(found, "ours, auto, memory held", "memory held")["ms"] = [4.0]
+    record(found, "torch nn.LSTM, memory held", "memory held")["ms"] = [6.0]
+    text = tables.render([found])
+    assert "best rival, all with memory held | at least 2.5x | 1.50x | **no** |" in text
+    assert "| torch nn.LSTM, memory held | 6 |" in text
+    found["rivals"] = [r for r in found["rivals"] if not r["name"].endswith("memory held")]
+    assert "memory held" not in tables.render([found])
+
+
 def test_memory_grows_with_a_power_of_the_length():
     def one(steps, mib):
         job = {"shape": [8, steps, 2, 128]}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from race.products import flops, terms
-from race.sections import CELLS, LIMIT, PEERS, PIECES, SPLIT
+from race.sections import CELLS, HELD, LIMIT, PEERS, PIECES, SPLIT
 
 Record = dict[str, Any]
 Line = dict[str, Any]
@@ -177,13 +177,25 @@ def of_train(line: Line) -> list[Promise]:
         return [
             at_least(f"{where}: torch", 1.3, torch),
             at_least(f"{where}: best of JAX", 2.0, peers),
+            *of_held(line, 1.3),
         ]
     found = [at_least(f"{where}: best rival", 2.5, rivals(line, [*PEERS, "torch nn.LSTM"]))]
+    found += of_held(line, 2.5)
     ours, square_ms = best(line, OURS), square(line)
     if tuple(line["shape"]) == (64, 100, 2, 128):
         part = 100 * square_ms / ours.ms if ours and square_ms else None
         found.append(at_least(f"{where}: of the GEMM limit", 60, part, " %"))
     return found
+
+
+def of_held(line: Line, wanted: float) -> list[Promise]:
+    """Return the same where everybody keeps freed memory, if that was measured."""
+    names = {r["name"] for r in line["rivals"] if r["name"].endswith(HELD)}
+    ours = {name for name in names if name.startswith("ours")}
+    if not ours:
+        return []
+    over = ratio(best(line, names - ours), best(line, ours))
+    return [at_least(f"train {said(line['shape'])}: best rival, all with {HELD}", wanted, over)]
 
 
 def of_stream(line: Line) -> list[Promise]:

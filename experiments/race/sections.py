@@ -33,6 +33,7 @@ SLOWER = ("flax nnx.RNN, LSTMCell", "keras (jax)")  # never the best in any sett
 OURS = ("ours, auto", "ours, fused", "ours, scan")
 THREADS = ("all cores", "one core")
 SPLIT = "a core a device"
+HELD = "memory held"  # freed memory stays for the next call, whoever's: `start.hold`
 PIECES = "ours, lr.accumulate"  # h is read piece by piece
 LIMIT = "limit: "
 ALONE = ("h R, a step", "dz R', a step", "dR, all steps")  # the rest is part of "all but R"
@@ -91,7 +92,9 @@ def train(shape: Shape) -> list[Contestant]:
         settings = ("all cores",) if name in SLOWER or shape[3] >= WIDE else (*THREADS, SPLIT)
         found += [jax(name, setting, "train", shape) for setting in settings]
     found += [torch(setting, "train", shape) for setting in THREADS]
-    return found + limits(shape)
+    held = [jax(name, HELD, "train", shape) for name in (OURS[0], next(iter(PEERS)))]
+    held.append(torch(HELD, "train", shape))
+    return found + [each._replace(name=f"{each.name}, {HELD}") for each in held] + limits(shape)
 
 
 def forward(shape: Shape) -> list[Contestant]:

@@ -27,6 +27,7 @@ SETTINGS: dict[str, dict[str, str]] = {
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={CORES}"
         " --xla_cpu_multi_thread_eigen=false"
     },
+    "memory held": {"OMP_NUM_THREADS": str(CORES), "RACE_HOLD": "1"},
     "gpu": {"JAX_PLATFORMS": "cuda,cpu", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
     "gpu torch": {"JAX_PLATFORMS": "cpu"},
 }

@@ -95,9 +95,9 @@ def main() -> None:
         os.sched_setaffinity(0, {int(only)})
     from lstm_research import start
 
-    start.hold()  # for everybody in this process: pages are paid for once
-    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    if os.environ.get("RACE_HOLD"):
         start.serve()
+        start.hold()  # for everybody in this process: pages are paid for once
     calls: dict[int, Call] = {}
     for line in sys.stdin:
         try:
