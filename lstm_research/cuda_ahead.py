@@ -72,7 +72,7 @@ def now(spec: Spec) -> Iterator[str]:
     yield from feeding.now(spec)
 
 
-def to_come(spec: Spec) -> list[str]:
+def to_come(spec: Spec) -> str:
     """Return the reading for the step to come and the asking for those behind it."""
     asking = f"if (s + {SOON} < steps) soon(s + {SOON});" if spec.soon else ""
-    return [f"if (s + 1 < steps) ahead(s + 1); {asking}"]
+    return f"if (s + 1 < steps) ahead(s + 1); {asking}"

@@ -16,8 +16,7 @@ def turn(spec: Spec, s: str) -> str:
 
 def pointers(spec: Spec) -> list[str]:
     """Return the parameters of a kernel that are arrays, as `shapes` has them."""
-    halves = {each.start for each in spec.inputs if each.kind == "halves"}
-    numbers = ("Half" if i in halves else "float" for i in range(spec.arguments))
+    numbers = ("Half" if i in spec.halves else "float" for i in range(spec.arguments))
     found = [f"const {each}* __restrict__ a{i}" for i, each in enumerate(numbers)]
     for i, each in enumerate(spec.outputs):
         if each.kind != "operand":
@@ -49,7 +48,7 @@ def moved(spec: Spec) -> Iterator[str]:
     for i, group in enumerate(spec.operands):
         width = len(group) * spec.spread.units // 2
         if spec.kept:
-            yield f"x{i} += run * ((size_t)steps * {spec.spoken} * {width});"
+            yield f"x{i} += run * ((size_t)steps * {spec.operand_rows} * {width});"
 
 
 def index(spec: Spec, leaf: int, at: str) -> str:

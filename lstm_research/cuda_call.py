@@ -129,7 +129,7 @@ def shapes(spec: Spec, steps: Any) -> list[ShapedArray]:
             made.append(ShapedArray((each.rows, each.width), single))
     for group in spec.operands:
         side = steps if spoken(spec) else 1
-        shape = (side, spec.spoken, len(group) * spec.spread.units)
+        shape = (side, spec.operand_rows, len(group) * spec.spread.units)
         made.append(ShapedArray(shape, jnp.dtype(spec.precision)))
     if spec.spread.joined == "flags":
         made.append(ShapedArray((steps, len(spec.operands), spec.groups), np.dtype(np.uint32)))

@@ -153,7 +153,7 @@ class Kernel:
         """Return what nobody waits for: the writing of the step before, the reading of those to come."""
         return [
             f"if (owner) {{ if (s) late({turn(self.spec, '(s - 1)')});",
-            *ahead.to_come(self.spec),
+            ahead.to_come(self.spec),
             "}",
         ]
 

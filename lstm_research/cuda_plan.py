@@ -98,7 +98,7 @@ class Spec(NamedTuple):
     spread: Spread
     fed: tuple[
         int, ...
-    ] = ()  # inputs of one number a row that an output of kind "fed" is multiplied with
+    ] = ()  # inputs that an output of kind "fed" is multiplied with, one number a row
     bias: bool = False  # and with 1
     soon: bool = True  # inputs are asked for from the GPU's memory some steps ahead
     runs: int = 0  # of a pack, side by side in the grid; 0: one that has no axis
@@ -110,7 +110,12 @@ class Spec(NamedTuple):
         return -(-self.rows // self.spread.rows)
 
     @property
-    def spoken(self) -> int:
+    def halves(self) -> set[int]:
+        """Return the arguments that are float16."""
+        return {each.start for each in self.inputs if each.kind == "halves"}
+
+    @property
+    def operand_rows(self) -> int:
         """Return the rows of arrays of operands: of whole tiles where blocks hear each other there."""
         return self.groups * self.spread.rows if self.spread.joined == "flags" else self.rows
 

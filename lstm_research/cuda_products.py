@@ -35,10 +35,6 @@ class Products:
             self.offsets[part] = begin
             begin += size
 
-    def pair(self) -> str:
-        """Return which pair of its tile the j-th of a thread is."""
-        return "j" if self.spread.slices == 1 else f"turn * {self.spread.pairs} + j"
-
     def part(self, name: str) -> str:
         """Return where a part of shared memory begins."""
         return f"shared + {self.offsets[name]}"
@@ -178,7 +174,7 @@ class Products:
         """Give the sums over the warps of a tile."""
         spread = self.spread
         yield f"some(tile + 1, {32 * spread.slices});"
-        yield f"if (owner) UNROLL for (int j = 0; j < {spread.pairs}; ++j) {{ const int pair = {self.pair()};"
+        yield f"if (owner) UNROLL for (int j = 0; j < {spread.pairs}; ++j) {{ const int pair = begun + j;"
         for j, each in enumerate(stage.sums):
             name, size = self.name(each.made), 2 * spread.wide
             yield f"float low{j} = 0.0f, high{j} = 0.0f;"
@@ -220,7 +216,7 @@ class Products:
             yield f"*(unsigned*)({self.part(start)} + {place}) = word;"
         if spread.joined == "flags" or spec.kept:
             width = count * spread.units // 2
-            row = f"((size_t)t * {spec.spoken} + first) * {width} + (unit >> 1)"
+            row = f"((size_t)t * {spec.operand_rows} + first) * {width} + (unit >> 1)"
             there = "" if spread.joined == "flags" else "if (alive[j]) "
             yield f"{there}x{turn}[{row} + {at * spread.units // 2} + {ASIDE} * {width}] = word;"
         yield "}"

@@ -32,9 +32,8 @@ def launch(
         raise Unblockable("no matrix joins its units")
     found = found._replace(program=merged(found.program))
     spec = described(shape, found, kinds, keep, precision, spoken)._replace(fed=fed, bias=bias)
-    halves = {each.start for each in spec.inputs if each.kind == "halves"}
     every = (
-        leaf if i in halves else leaf.astype(jnp.float32)
+        leaf if i in spec.halves else leaf.astype(jnp.float32)
         for i, leaf in enumerate((*found.arrays, *found.matrices))
     )  # fmt: skip
     given = cuda_call.kernel_call.bind(*every, call=cuda_call.Call(spec, found.timed))

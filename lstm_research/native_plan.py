@@ -170,9 +170,9 @@ def cost(rows: int, units: int, m: int, p: int, n: int, team: int = 1) -> float:
     """Return the cycles of a step of k in all tiles; of a team its busiest thread's, times its size."""
     loads = [0.0] * team
     for b, again in split(units, p):
-        for _ in range(again):  # a panel, by whoever is free
-            tiles = (times * cycles(a, b, n) for a, times in split(rows, m))
-            loads[loads.index(min(loads))] += sum(tiles)
+        panel = sum(times * cycles(a, b, n) for a, times in split(rows, m))
+        for _ in range(again):  # by whoever is free
+            loads[loads.index(min(loads))] += panel
     return max(loads) * team
 
 

@@ -25,11 +25,11 @@ from lstm_research.cores import ALONE, usable
 
 ROWS = 32_769  # the smallest float32 case of jax#39103
 MOST = 2 * 2**30  # bytes of compiled programs
-HELD = (
-    (-4, 0),
-    (-1, 2**31 - 1),
-    (-2, 2**26),
-)  # no maps of its own, no trimming, growth by so many bytes
+HELD = (  # options of mallopt
+    (-4, 0),  # M_MMAP_MAX: no map for a large array
+    (-1, 2**31 - 1),  # M_TRIM_THRESHOLD: nothing goes back
+    (-2, 2**26),  # M_TOP_PAD: bytes that are asked for at once
+)
 
 
 class BadJaxlib(RuntimeError):

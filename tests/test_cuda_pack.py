@@ -15,7 +15,7 @@ def test_a_pack_takes_the_cheapest_way_to_spread_the_arrays_of_a_run(hidden, run
         alone = call.spec
         many = packed(alone._replace(runs=runs, each=(True,) * alone.arguments), 132)
         assert many.spread.units == alone.spread.units
-        assert many.spoken == alone.spoken
+        assert many.operand_rows == alone.operand_rows
         assert registers(many) <= GIVEN
         for other in spreads(hidden, alone.rows, alone.stages, 132):
             whole = many._replace(spread=other)

@@ -177,10 +177,10 @@ def of_train(line: Line) -> list[Promise]:
         return [
             at_least(f"{where}: torch", 1.3, torch),
             at_least(f"{where}: best of JAX", 2.0, peers),
-            *of_held(line, 1.3),
+            *of_held(line, where, 1.3),
         ]
     found = [at_least(f"{where}: best rival", 2.5, rivals(line, [*PEERS, "torch nn.LSTM"]))]
-    found += of_held(line, 2.5)
+    found += of_held(line, where, 2.5)
     ours, square_ms = best(line, OURS), square(line)
     if tuple(line["shape"]) == (64, 100, 2, 128):
         part = 100 * square_ms / ours.ms if ours and square_ms else None
@@ -188,14 +188,14 @@ def of_train(line: Line) -> list[Promise]:
     return found
 
 
-def of_held(line: Line, wanted: float) -> list[Promise]:
+def of_held(line: Line, where: str, wanted: float) -> list[Promise]:
     """Return the same where everybody keeps freed memory, if that was measured."""
     names = {r["name"] for r in line["rivals"] if r["name"].endswith(HELD)}
     ours = {name for name in names if name.startswith("ours")}
     if not ours:
         return []
     over = ratio(best(line, names - ours), best(line, ours))
-    return [at_least(f"train {said(line['shape'])}: best rival, all with {HELD}", wanted, over)]
+    return [at_least(f"{where}: best rival, all with {HELD}", wanted, over)]
 
 
 def of_stream(line: Line) -> list[Promise]:

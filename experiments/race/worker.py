@@ -93,9 +93,9 @@ def main() -> None:
     os.dup2(2, 1)
     if only := os.environ.get("RACE_CORE"):
         os.sched_setaffinity(0, {int(only)})
-    from lstm_research import start
-
     if os.environ.get("RACE_HOLD"):
+        from lstm_research import start
+
         start.serve()
         start.hold()  # for everybody in this process: pages are paid for once
     calls: dict[int, Call] = {}
