@@ -161,7 +161,9 @@ def test_calibrated_weights_make_a_test_equal_training(cell, lengths):
     weights = weights._replace(row=made.build().init(KEY, D, H).row)
     ready = calibrated(made.build(), weights, x, lengths)
     trained = outputs(made, weights, x, lengths, KEY)
-    agree(outputs(made, ready, x, lengths), trained)
+    # The last two of the ragged steps have one sequence, whose variance is 0: what a fused product rounds
+    # otherwise in v - mean grows by 1 / sqrt(1e-5) a step.
+    agree(outputs(made, ready, x, lengths), trained, 1e-12 if lengths is None else 1e-10)
     assert np.abs(outputs(made, weights, x, lengths)[1] - trained[1]).max() > 1e-2
 
 
