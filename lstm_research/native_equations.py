@@ -34,12 +34,12 @@ def asked(stage: Stage, outs: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(v for v in read if not literal(v)))
 
 
-def places(memory: Memory, stage: Stage, outs: Sequence[Any]) -> dict[Place, bool]:
-    """Return the arrays of a stage, and whether it writes them."""
-    found = [memory.inputs.get(var) or memory.homes.get(var) for var in asked(stage, outs)]
-    read = {place: False for place in found if place}
-    made = [memory.homes[var] for var in stage.written if var in memory.homes]
-    return read | dict.fromkeys([*made, *(memory.outputs[i] for i in stage.outputs)], True)
+def places(memory: Memory, stage: Stage, outs: Sequence[Any]) -> list[Place]:
+    """Return the arrays of a stage, those that it reads first."""
+    read = [memory.inputs.get(var) or memory.homes.get(var) for var in asked(stage, outs)]
+    made = [memory.homes.get(var) for var in stage.written]
+    every = [*read, *made, *(memory.outputs[i] for i in stage.outputs)]
+    return list(dict.fromkeys(place for place in every if place))
 
 
 class Equations(Tile):

@@ -39,8 +39,7 @@ class Panels:
             self.rows, self.wide = now[0].rows, now[0].vectors
         self.cut = any(each.blocks for each in now)
         self.per = sum(len(each.sums) for each in now) * self.rows * self.wide * spec.lanes
-        touched = places(memory, stage, outs)
-        soon = [(place, writes) for place, writes in touched.items() if place.width > 1]
+        soon = [place for place in places(memory, stage, outs) if place.width > 1]
         self.sums, self.equations = dict[Any, list[tuple[Any, int]]](), dict[Any, Any]()
         for tile in self.sizes():
             each = module, f"{name}_{tile[0]}_{tile[1]}", memory, *tile

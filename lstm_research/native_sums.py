@@ -2,6 +2,9 @@
 
 R lies in panels, the P n vectors of a tile one after another for each k, so that it is read in order. A
 panel that is larger than the first cache is read in blocks of k, each for all rows before the next.
+
+The turns of the loop ask the second cache for what the equations will touch, a few lines each: all at once
+they would wait for one another, and the products for them.
 """
 
 # llvmlite leaves its builders untyped:
@@ -16,8 +19,6 @@ from lstm_research.native_math import FLOAT, called
 from lstm_research.native_plan import FLOATS, LINE, Memory, Pass, Place, depths, unrolled
 from lstm_research.native_stages import Block
 from lstm_research.native_tile import Tile, splat, summed, word
-
-Soon = tuple[Place, bool]  # an array, and whether it is written
 
 
 class Part(NamedTuple):
@@ -34,7 +35,7 @@ class Sums(Tile):
 
     def __init__(
         self, module: ir.Module, name: str, memory: Memory, rows: int, wide: int, part: Part,
-        following: Part | None, soon: Sequence[Soon],
+        following: Part | None, soon: Sequence[Place],
     ) -> None:  # fmt: skip
         """Write it; following: the part after it; soon: arrays that the equations of the tile touch.
 
@@ -42,23 +43,21 @@ class Sums(Tile):
         """
         now, self.following = part.now, following
         homes = [memory.inputs.get(v) or memory.homes[v] for v, _ in part.groups]
-        entries = {place.entry for place in (*homes, *(place for place, _ in soon))}
+        entries = {place.entry for place in (*homes, *soon)}
         super().__init__(module, name, memory, rows, wide, entries | {memory.packed}, 2)
         build, lanes, (self.panel, self.block) = self.build, memory.lanes, self.more
         self.cut, self.tiles = now.blocks, now.tiles
         self.steps = memory.hidden // max(1, now.blocks)
         self.tile = build.udiv(self.row, word(now.rows))
         data = self.packed(part)
-        if soon:
-            with build.if_then(build.icmp_signed("==", self.block, word(0))):
-                self.fetch_arrays(soon)
         count, first = len(now.sums) * wide * rows, part.begin * wide * rows
         if part.ahead or now.blocks > 1:
             totals = self.before(first, count, not part.ahead)
         else:
             totals = [self.vectors.number(0.0)] * count
-        for operand, terms in part.groups:
-            totals = self.group(operand, terms, data, totals)
+        for i, (operand, terms) in enumerate(part.groups):
+            mine = soon[i :: len(part.groups)]
+            totals = self.group(operand, terms, data, totals, mine)
             size = len(terms) * memory.hidden * wide * lanes
             data = build.gep(data, [word(size)], source_etype=FLOAT)
         for i, total in enumerate(totals):
@@ -73,19 +72,26 @@ class Sums(Tile):
         place = build.add(place, word(part.ahead * memory.hidden * self.wide * lanes))
         return build.gep(self.bases[memory.packed], [place], source_etype=FLOAT)
 
-    def fetch(self, where: Any, writes: bool = False) -> None:
-        """Write that a line of memory is asked for."""
-        how = (ir.Constant(ir.IntType(32), n) for n in (int(writes), 3, 1))
+    def fetch(self, where: Any, near: bool) -> None:
+        """Write that a line of memory is asked for; near: for the first cache, else for the second."""
+        how = (ir.Constant(ir.IntType(32), n) for n in (0, 3 if near else 2, 1))
         called(self.build, "llvm.prefetch.p0", ir.VoidType(), where, *how)
 
-    def fetch_arrays(self, soon: Sequence[Soon]) -> None:
-        """Write that the arrays of the tile's equations are asked for."""
-        build = self.build
-        for place, writes in soon:
-            for m in range(self.rows):
-                row = build.add(self.row, word(m))
-                for unit in range(0, self.wide * self.memory.lanes, LINE):
-                    self.fetch(self.address(place, row, build.add(self.unit, word(unit))), writes)
+    def fetch_array(self, place: Place, turn: Any, turns: int) -> None:
+        """Write that a turn of all of a tile asks for its share of the tile's lines of an array.
+
+        Turns that are too many ask for the last line again.
+        """
+        build, across = self.build, -(-self.wide * self.memory.lanes // LINE)
+        lines = self.rows * across
+        share, last = -(-lines // turns), word(lines - 1)
+        for i in range(share):
+            line = build.add(build.mul(turn, word(share)), word(i))
+            if share * turns > lines:
+                line = build.select(build.icmp_signed("<", line, last), line, last)
+            row = build.add(self.row, build.udiv(line, word(across)))
+            unit = build.mul(build.urem(line, word(across)), word(LINE))
+            self.fetch(self.address(place, row, build.add(self.unit, unit)), near=False)
 
     def following_block(self, data: Any, size: int) -> Any:
         """Return where the block after this one lies; after the last of a panel that of this one."""
@@ -101,7 +107,7 @@ class Sums(Tile):
         for i in range(share):
             line = build.add(build.mul(before, word(share)), word(i))
             where = build.mul(line, word(LINE))
-            self.fetch(build.gep(ahead, [where], source_etype=FLOAT))
+            self.fetch(build.gep(ahead, [where], source_etype=FLOAT), near=True)
 
     def before(self, first: int, count: int, fresh: bool) -> list[Any]:
         """Return the sums so far; fresh: the first block begins with zeros."""
@@ -123,8 +129,9 @@ class Sums(Tile):
         return totals
 
     def group(
-        self, operand: Any, terms: Sequence[tuple[int, Block]], data: Any, totals: list[Any]
-    ) -> list[Any]:
+        self, operand: Any, terms: Sequence[tuple[int, Block]], data: Any, totals: list[Any],
+        soon: Sequence[Place],
+    ) -> list[Any]:  # fmt: skip
         """Write the loop over the units of a block that an operand has; return the sums after it."""
         build, vectors, memory = self.build, self.vectors, self.memory
         place = memory.inputs.get(operand) or memory.homes[operand]
@@ -145,6 +152,9 @@ class Sums(Tile):
         def begin(k: Any) -> tuple[Callable[..., Any], ...]:
             line = build.gep(data, [build.mul(k, word(wide * lanes))], source_etype=FLOAT)
             ears = [build.gep(v, [k], source_etype=FLOAT) for v in heard]
+            for array in soon:
+                turn = build.udiv(build.add(past, k), word(by))
+                self.fetch_array(array, turn, memory.hidden // by)
             if ahead is not None:
                 self.fetch_block(ahead, build.udiv(k, word(by)), self.steps // by, share)
 
@@ -163,7 +173,7 @@ class Sums(Tile):
 
 def parts(
     module: ir.Module, name: str, memory: Memory, rows: int, wide: int, passes: Sequence[Pass],
-    soon: Sequence[Soon],
+    soon: Sequence[Place],
 ) -> list[tuple[Any, int]]:  # fmt: skip
     """Return the functions of a stage's sums in their order, and into how many blocks each is cut."""
     every, begin = list[Part](), 0
@@ -173,12 +183,8 @@ def parts(
             every.append(Part(now, begin, some, ahead))
             ahead += len(some[0][1])
         begin += len(now.sums)
-    return [
-        (
-            Sums(
-                module, f"{name}_{i}", memory, rows, wide, part, after, () if i else soon
-            ).function,
-            part.now.blocks,
-        )
+    made = [
+        Sums(module, f"{name}_{i}", memory, rows, wide, part, after, soon[i :: len(every)])
         for i, (part, after) in enumerate(zip(every, [*every, None][1:], strict=True))
     ]
+    return [(each.function, part.now.blocks) for each, part in zip(made, every, strict=True)]
