@@ -20,12 +20,12 @@ import os
 import pickle
 import sys
 import threading
-import types
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -144,18 +144,20 @@ def compiled(
     arguments: Callable[[], tuple[Tree, ...]],
     places: NamedSharding | None = None,
     donated: int = 0,
+    options: Mapping[str, bool | str] = MappingProxyType({}),
 ) -> Callable[..., Tree]:
     """Return a function compiled for arguments like these; what is known by a mark is not traced again.
 
     arguments: asked for the arrays, or their shapes, only where the function is traced. places: where its
     results lie; None: where XLA puts them. donated: leading arguments whose arrays may be written over.
+    options: of XLA.
     """
     place = kept_code.place(f"{known}.program") if known else None
     kept = (loaded(place) or traced(place, function, arguments())) if known else None
     if kept is None:
         there: Any = {} if places is None else {"out_shardings": places}
         jitted = jax.jit(function, donate_argnums=range(donated), **there)
-        return jitted.lower(*arguments()).compile()
+        return jitted.lower(*arguments()).compile(dict(options))
     mesh: Any = None if places is None else places.mesh
     lies = [None if spec is None else NamedSharding(mesh, spec) for spec in kept.specs]
     leaves = [
@@ -165,7 +167,7 @@ def compiled(
     first = sum(each.num_leaves for each in kept.given.children()[:donated])
     there = {} if places is None else {"out_shardings": [places] * len(kept.program.out_avals)}
     jitted = jax.jit(kept.program.call, donate_argnums=range(first), **there)
-    made = jitted.lower(*leaves).compile()
+    made = jitted.lower(*leaves).compile(dict(options))
     return lambda *given: jax.tree.unflatten(kept.found, made(*jax.tree.leaves(given)))
 
 
@@ -238,7 +240,7 @@ def find_lapack() -> None:
     with ONE:
         found = None if package in sys.modules else find_spec(package)
         if found is not None:
-            sys.modules[package] = types.ModuleType(package)
+            sys.modules[package] = ModuleType(package)
             sys.modules[package].__path__ = list(found.submodule_search_locations or ())
         try:
             prepare_lapack_call("geqrf_ffi", np.dtype(np.float32))

@@ -196,7 +196,7 @@ def serve(pipe: Connection, theirs: Connection | None) -> None:
             settings, jobs, counts = pipe.recv()
             start.cores(settings.workers)
             try:
-                start.prepare()
+                start.keep()
                 work(
                     [spec for _, spec in jobs],
                     [which for which, _ in jobs],
@@ -220,27 +220,30 @@ def work(
 ) -> None:
     """Plan runs, compile their programs side by side, and train them one program after another.
 
-    counts: the jobs of the whole sweep, and how many of them were there already.
+    counts: the jobs of the whole sweep, and how many of them were there already. Raises BadJaxlib before the
+    first run begins, where the device computes wrong numbers: that is found out meanwhile.
     """
     import jax
 
     begun, waited, packs = time.perf_counter(), 0.0, []
     cores = len(jax.devices())
-    groups = plan(specs, cores, settings.choice)
-    if len(specs) > 1:
-        for line in told(groups, *counts, cores):
-            voice.say("tell", line)
-    with ThreadPoolExecutor(cores) as compilers, contextlib.ExitStack() as end:
+    with ThreadPoolExecutor(cores + 1) as threads, contextlib.ExitStack() as end:
+        sound = threads.submit(start.distrust)
+        groups = plan(specs, cores, settings.choice)
+        if len(specs) > 1:
+            for line in told(groups, *counts, cores):
+                voice.say("tell", line)
         going = threading.Event()
         end.callback(going.set)  # however it ends: nobody waits for what will not happen
         ready = [
-            compilers.submit(prepared, group, specs, going, group is groups[0]) for group in groups
+            threads.submit(prepared, group, specs, going, group is groups[0]) for group in groups
         ]
         for group, future in zip(groups, ready, strict=True):
             shelf = shelved(group, specs, names, settings, voice)
             at = time.perf_counter()
             make = lambda future=future: future.result()
             _wait(future)
+            sound.result()
             waited += time.perf_counter() - at
             shelf.fill(make)
             going.set()

@@ -26,7 +26,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from lstm_research import kept_program, shards
+from lstm_research import effort, kept_program, shards
 from lstm_research.axes import Array, Tree
 from lstm_research.evaluate import carrying, evaluate
 from lstm_research.program import Member, Program, State, held_out, pieces
@@ -43,7 +43,8 @@ class Pack:
 
     serial: one run after another on each device; None: on a CPU. A width that the devices do not
     divide is rounded up, and one that does not fit their memory is cut. shares: devices that share the
-    batch of the one run of a pack of width 1. under_way: an event that others wait for.
+    batch of the one run of a pack of width 1. under_way: an event that others wait for. long: XLA takes its
+    time (`effort.py`).
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Pack:
         serial: bool | None = None,
         shares: int = 1,
         under_way: threading.Event | None = None,
+        long: bool = True,
     ) -> None:
         devices = jax.devices() if devices is None else devices
         self.program = program
@@ -63,6 +65,7 @@ class Pack:
         self.devices = list(devices[: max(1, min(len(devices), wanted))])
         self.width = min(most, -(-wanted // len(self.devices))) * len(self.devices)
         self.shares = shares if self.width == 1 else 1
+        self.long, self.options = long, effort.thorough() if long else {}
         if self.shares > 1:
             self.devices = list(devices[:shares])
         places = np.array(self.devices).reshape(-1, self.shares)
@@ -106,14 +109,15 @@ class Pack:
         there = NamedSharding(self.mesh, RUNS)
         with self.at_hand():
             known = self.known(*what)
-            return kept_program.compiled(known, self.spread(each), arguments, there, donated)
+            every = self.spread(each)
+            return kept_program.compiled(known, every, arguments, there, donated, self.options)
 
     def known(self, *what: Any) -> str | None:
         """Return by what a program of this pack is kept, None where it is not."""
         if self.program.made_of is None:
             return None
         around = self.width, self.serial, self.shares, [device.id for device in self.devices]
-        return kept_program.mark(what, self.program.made_of, around)
+        return kept_program.mark(what, self.program.made_of, around, self.options)
 
     def at_hand(self) -> AbstractContextManager[Any]:
         """Return the context in which the engines find the devices that share a batch."""

@@ -26,6 +26,7 @@ import jax
 
 from lstm_research import engines
 from lstm_research.config import RunSpec
+from lstm_research.effort import LONG
 from lstm_research.gated import GateSpec, Switches
 from lstm_research.pack import Pack
 from lstm_research.signature import Signature, program, signature, united, unites
@@ -154,7 +155,8 @@ def pace_of(static: Signature, batch: int) -> Pace:
 
 def packed(group: Group, under_way: threading.Event | None = None) -> Pack:
     """Return the pack of a group, not yet compiled; under_way: set once it trains."""
-    return Pack(program(group.static), len(group.which), under_way=under_way)
+    long = group.seconds >= LONG
+    return Pack(program(group.static), len(group.which), under_way=under_way, long=long)
 
 
 def told(groups: Sequence[Group], jobs: int, before: int, cores: int) -> list[str]:

@@ -189,7 +189,9 @@ class Shelf:
                 for folder in back.values():
                     folder.close()
                 self.waiting = sorted([*back, *self.waiting])
-                return Pack(pack.program, pack.width // 2, pack.devices, pack.serial)
+                return Pack(
+                    pack.program, pack.width // 2, pack.devices, pack.serial, long=pack.long
+                )
             self.fail(error)
         return None
 

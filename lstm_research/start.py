@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lstm_research import disk, kept_code
+from lstm_research import disk, effort, kept_code
 from lstm_research.cores import ALONE, usable
 
 ROWS = 32_769  # the smallest float32 case of jax#39103
@@ -57,14 +57,16 @@ def cores(most: int | None = None) -> None:
     """Make each core of a CPU a device, at most `most`, with one thread inside each operation.
 
     Two cores inside one small product are no faster than one, so whole runs, or parts of a batch, are
-    spread over them instead. Has no effect once JAX has started, and none on accelerators.
+    spread over them instead. XLA compiles quickly what does not train for long (`effort.py`). Has no effect
+    once JAX has started, and none on accelerators.
     """
     if begun():
         return
     many = usable() if most is None else most
     jax.config.update("jax_num_cpu_devices", max(1, many))
-    if ALONE.split("=")[0] not in os.environ.get("XLA_FLAGS", ""):
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {ALONE}".strip()
+    mine = os.environ.get("XLA_FLAGS", "")
+    alone = "" if ALONE.split("=")[0] in mine else ALONE
+    os.environ["XLA_FLAGS"] = " ".join(flag for flag in (mine, alone, effort.quick()) if flag)
 
 
 def serve() -> None:
@@ -93,11 +95,25 @@ def prepare() -> None:
 
     Raises BadJaxlib. Does nothing the second time but read one small file.
     """
+    keep()
+    distrust()
+
+
+def keep() -> None:
+    """Have compiled programs kept."""
     root = folder()
     if not jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
         jax.config.update("jax_compilation_cache_dir", str(root / "programs" / kept_code.kind()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
         jax.config.update("jax_compilation_cache_max_size", MOST)
+
+
+def distrust() -> None:
+    """Raise BadJaxlib where this device computes wrong numbers; what passed before is not asked again.
+
+    A second or two at the first time: another thread may ask while this one plans and traces.
+    """
+    root = folder()
     passed = set(remembered(root))
     if (name := machine()) in passed:
         return

@@ -10,8 +10,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "lstm_research"
 ORDER = (
-    "axes", "spelling", "cores", "line", "disk", "kept_code", "foreign", "kept_program", "masks", "precision",
-    "cell", "linear", "moments", "initial", "activation", "legal", "stamped", "gated",
+    "axes", "spelling", "cores", "effort", "line", "disk", "kept_code", "foreign", "kept_program", "masks",
+    "precision", "cell", "linear", "moments", "initial", "activation", "legal", "stamped", "gated",
     "superset", "cells.elman", "cells.fgr", "cells.gru_before", "cells.brc", "cells.indrnn",
     "cells.mgu", "cells.ran", "cells.star", "cells.atr", "cells.cfn", "cells.fastgrnn", "cells.lem",
     "cells.ligru", "cells.minimal_rnn", "cells.mut", "cells.rhn", "cells.lstmp", "cells.mogrifier",

@@ -6,11 +6,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from small import small
 
-from lstm_research import local, store
+from lstm_research import local, start, store
 from lstm_research.local import Hooks, Settings, launch
 from lstm_research.train import Slots
 
@@ -47,6 +48,20 @@ def test_a_sweep_in_a_worker_leaves_what_runs_one_by_one_leave(tmp_path):
     again: dict = {}
     launch(specs, Settings(tmp_path / "many"), ended(again))
     assert not any(end.ran for end in again.values()), "nothing is left to run, so nobody is hired"
+
+
+def test_a_device_that_computes_wrong_numbers_begins_no_run(tmp_path, monkeypatch):
+    """It is found out beside the plan and the compilations, and before the first step."""
+
+    def wrong():
+        raise start.BadJaxlib("wrong numbers")
+
+    monkeypatch.setattr(start, "distrust", wrong)
+    specs, said = [small("gated", seed) for seed in (0, 1)], []
+    voice = SimpleNamespace(say=lambda kind, *rest: said.append(kind))
+    with pytest.raises(start.BadJaxlib, match="wrong numbers"):
+        local.work(specs, [0, 1], Settings(tmp_path), (2, 0), voice)
+    assert said == ["tell", "tell"] and not list(tmp_path.iterdir())
 
 
 class Worker:
@@ -91,6 +106,7 @@ def test_what_a_dead_worker_held_is_tried_once_more_alone(tmp_path, monkeypatch)
 
 SWEEP = """
 from pathlib import Path
+from types import SimpleNamespace
 from lstm_research import local
 from small import small
 specs = [small(cell, seed, steps=3000) for cell in ("gated", "elman") for seed in range(12)]
