@@ -109,8 +109,7 @@ def backward(
 ) -> tuple[Weights, None, None, Tree, Tree, None]:
     """Run the backward kernel; then one product a matrix."""
     cell, weights = shape.cell._replace(precision="float32"), saved.weights  # the kernel rounds
-    f, data, kinds = back_again(cell, False, taken(shape, saved), cotangents)
-    data[0] = ("halves", saved.z)
+    f, data, kinds = back_again(cell, False, taken(shape, saved), cotangents, z="halves")
     z, end = len(jax.tree.leaves(saved.z)), len(jax.tree.leaves(saved.start)) + len(weights.p)
     few = cell.drive is given
     fed = tuple(range(z, z + saved.zx.shape[-1])) if few else ()

@@ -3,7 +3,7 @@
 A process that is told so by `XLA_FLAGS` (`start.cores`) compiles quickly: with XLA's older emitters of fused
 operations, fewer passes of LLVM, and one module for all functions. A program that will train for longer
 undoes it (`thorough`). Measured over 15 programs of cells and tasks: 0.4 to 0.6 of the time that compiling
-takes; steps of kernels take 0.99 to 1.05 of theirs, those of XLA's loops 0.89 to 1.09, of mLSTM
+takes; steps of kernels take 0.99 to 1.05 of theirs, those of XLA's loops 0.89 to 1.13, of mLSTM
 1.36. So about a core's 2 s are saved where a twentieth of the training is lost.
 """
 

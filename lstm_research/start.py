@@ -138,9 +138,8 @@ def machine() -> str:
 
 def sums_rows(rows: int) -> bool:
     """Return whether a mapped matrix-vector product and its sum come out right."""
-    i = jnp.arange(rows, dtype=jnp.float32)
-    x = jnp.stack((i, jnp.zeros_like(i), jnp.zeros_like(i)), axis=1)
-    eye = jnp.eye(3, dtype=jnp.float32)
+    i, eye = np.arange(rows, dtype=np.float32), np.eye(3, dtype=np.float32)
+    x = np.stack((i, np.zeros_like(i), np.zeros_like(i)), axis=1)
     found = jax.jit(jax.vmap(lambda row: jnp.sum((eye @ row) ** 2)))(x)
     return bool(np.allclose(found, np.arange(rows, dtype=np.float64) ** 2, rtol=1e-5))
 
@@ -149,13 +148,13 @@ def steps_right() -> bool:
     """Return whether sixteen steps of h = tanh(x + h R) equal NumPy's."""
     rng = np.random.default_rng(0)
     x, r = rng.normal(size=(16, 8, 32)), rng.normal(size=(32, 32)) / 8
+    single = lambda array: array.astype(np.float32)
 
     def body(h: jax.Array, now: jax.Array) -> tuple[jax.Array, jax.Array]:
-        h = jnp.tanh(now + h @ jnp.asarray(r, now.dtype))
+        h = jnp.tanh(now + h @ single(r))
         return h, h
 
-    steps = jnp.asarray(x, jnp.float32)
-    _, found = jax.jit(lambda x: jax.lax.scan(body, jnp.zeros_like(x[0]), x))(steps)
+    _, found = jax.jit(lambda x: jax.lax.scan(body, jnp.zeros_like(x[0]), x))(single(x))
     h, wanted = np.zeros((8, 32)), []
     for now in x:
         h = np.tanh(now + h @ r)

@@ -197,13 +197,13 @@ class Back(NamedTuple):
 
 
 def back_again(
-    cell: Cell, hear: bool, saved: Saved, cotangents: tuple[Tree, Hiddens]
+    cell: Cell, hear: bool, saved: Saved, cotangents: tuple[Tree, Hiddens], z: str = "steps"
 ) -> tuple[Back, Kinds, Callable[[int], str]]:
-    """Return the way back through a step, its arrays, and the kind of each of its outputs."""
+    """Return the way back through a step, its arrays, and the kind of each of its outputs; z: that of z."""
     d_last, d_h = cotangents
     now, shared = fed(cell, saved.weights, saved.zx)
     now = now if cell.drive is given else alone(cell, now)
-    data: Kinds = [("steps", saved.z), ("steps", now), ("steps", saved.masks)]
+    data: Kinds = [(z, saved.z), ("steps", now), ("steps", saved.masks)]
     data += [("next", saved.start), ("rows", saved.first), ("carried", d_last), ("steps", d_h)]
     data.append(("shared", (saved.weights.p, saved.row, shared)))
     end = len(jax.tree.leaves(d_last)), len(saved.weights.p)
