@@ -1,17 +1,18 @@
 """A sweep as one program against a process a run: how much wall time does packing save?
 
-    python experiments/pack_speed.py ours large       36 runs packed: nothing compiled before, then again
-    python experiments/pack_speed.py rival large      6 of the 36 as fresh processes, alone and two at a time
+    python experiments/pack_speed.py large            36 runs packed beside a sample of them as processes
+    python experiments/pack_speed.py small --rounds 3
     python experiments/pack_speed.py tiny             1,000 runs of 200 steps in one command
     python experiments/pack_speed.py table            results/pack_speed.md from results/pack_speed.json
 
 The sweep: Greff's nine cells x 4 seeds of adding, batch 32, Adam, gradient norm clipped at 1; `large` is
 T = 100, H = 64, 1,000 steps, `small` is T = 50, H = 32, 300 steps. No run stops early. The rival is a
 process a run, as a script would be: flax `nnx.RNN` over `OptimizedLSTMCell`, 100 steps a jitted call,
-batches made on the device, nothing evaluated, nothing kept, no cache of programs; its time for 36 runs is 6
-times that of 6. Ours is the command line from its first to its last line: compose, compile, train,
-evaluate 3 times, write 36 folders. `load` is the load average at the end of a part, its own processes
-in it. Each part takes a minute or two; run them on a quiet machine.
+batches made on the device, nothing evaluated, nothing kept, no cache of programs; its time for 36 runs is
+that of a sample, multiplied. Ours is the command line from its first to its last line: compose, compile,
+train, evaluate 3 times, write 36 folders; once with nothing compiled before (cold), once again. A round is
+the rival alone, two of it at a time, and both of ours; times and ratios are medians over the rounds, the
+ratios of one round each. `load` is the load average at the end. Run it on a quiet machine.
 """
 
 import argparse
@@ -23,9 +24,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import jax
+
+from lstm_research.environment import environment
 
 RESULTS = Path(__file__).parent / "results"
 NUMBERS = RESULTS / "pack_speed.json"
@@ -33,7 +37,8 @@ SHAPES = {"large": (100, 64, 1000), "small": (50, 32, 300)}  # time, hidden, ste
 CELLS = ",".join(
     f"greff/{n}" for n in ["v", "nig", "nfg", "nog", "niaf", "noaf", "np", "cifg", "fgr"]
 )
-RUNS, SAMPLE = 36, 6
+RUNS = 36
+SAMPLE = {"large": 2, "small": 4}  # of them as processes, in each of the two ways, a round
 
 RIVAL = """
 import sys, jax, jax.numpy as jnp, optax
@@ -105,28 +110,33 @@ def ours(shape: str) -> dict[str, Any]:
     """Run the sweep twice: with an empty cache of programs, and with what the first left."""
     with tempfile.TemporaryDirectory() as place:
         cold, said = timed(sweep(shape), f"{place}/cache", f"{place}/one")
-        warm, _ = timed(sweep(shape), f"{place}/cache", f"{place}/two")
-    return {"cold_s": cold, "warm_s": warm, "said": said}
+        again, _ = timed(sweep(shape), f"{place}/cache", f"{place}/two")
+    return {"cold_s": cold, "again_s": again, "said": said}
 
 
-def rival(shape: str) -> dict[str, Any]:
+def rival(shape: str) -> dict[str, float]:
     """Run a sample of the jobs as fresh processes, one after another and two at a time."""
-    words = [str(n) for n in SHAPES[shape]]
+    words, sample = [str(n) for n in SHAPES[shape]], SAMPLE[shape]
     around = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "false"}
     start = lambda seed: subprocess.Popen(
         [sys.executable, "-c", RIVAL, *words, str(seed)], env=around
     )
-    seconds = {}
+    seconds = dict[str, float]()
     for name, beside in (("alone_s", 1), ("pairs_s", 2)):
         begun = time.perf_counter()
-        for seed in range(0, SAMPLE, beside):
+        for seed in range(0, sample, beside):
             started = [start(seed + k) for k in range(beside)]
             assert not any(process.wait() for process in started)
-        seconds[name] = (time.perf_counter() - begun) * RUNS / SAMPLE
+        seconds[name] = (time.perf_counter() - begun) * RUNS / sample
     return seconds
 
 
-def tiny(_: str) -> dict[str, Any]:
+def compared(shape: str, rounds: int) -> dict[str, Any]:
+    """Run the rival and ours in turn."""
+    return {"rounds": [rival(shape) | ours(shape) for _ in range(rounds)]}
+
+
+def tiny() -> dict[str, Any]:
     """Run 1,000 tiny runs in one command."""
     words = ["cell=lstm", "task=adding", "task.length=30", "network.hidden=16", "budget.steps=200",
              "budget.evaluate_every=100", "task.held_out=100", "seed=range(1000)"]  # fmt: skip
@@ -135,37 +145,37 @@ def tiny(_: str) -> dict[str, Any]:
     return {"seconds": seconds, "said": said}
 
 
+TITLES = (
+    "36 runs", "nnx.RNN, a process each", "two at a time", "packed, cold", "ratios", "again", "ratios",
+)  # fmt: skip
+
+
+def row(shape: str, found: dict[str, Any]) -> list[str]:
+    """Return a line of the table: medians over rounds, and the ratios of each round in brackets."""
+    rounds = found["rounds"]
+    cells = [f"{shape}: T, H, steps = {SHAPES[shape]}"]
+    cells += [f"{median(each[name] for each in rounds):.0f} s" for name in ("alone_s", "pairs_s")]
+    for mine in ("cold_s", "again_s"):
+        cells.append(f"{median(each[mine] for each in rounds):.1f} s")
+        ratios = [[each[name] / each[mine] for each in rounds] for name in ("alone_s", "pairs_s")]
+        told = [f"{median(many):.1f} ({', '.join(f'{x:.1f}' for x in many)})" for many in ratios]
+        cells.append(" and ".join(told))
+    return cells
+
+
 def render(found: dict[str, Any]) -> str:
     """Return the Markdown of what has been measured."""
-    lines = [f"{found['machine']}\n"]
-    titles = (
-        "36 runs",
-        "nnx.RNN, a process each",
-        "two at a time",
-        "packed, cold",
-        "ratios",
-        "again",
-        "ratios",
-    )
-    lines += [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
-    for shape in SHAPES:
-        mine, theirs = found.get(f"ours {shape}"), found.get(f"rival {shape}")
-        if mine and theirs:
-            one, two = theirs["alone_s"], theirs["pairs_s"]
-            ours = [
-                f"{mine[name]:.1f} s | {one / mine[name]:.1f} and {two / mine[name]:.1f}"
-                for name in ("cold_s", "warm_s")
-            ]
-            load = f"load {theirs['load']:.1f} and {mine['load']:.1f}"
-            lines.append(
-                f"| {shape}: T, H, steps = {SHAPES[shape]}; {load} | {one:.0f} s | {two:.0f} s "
-                f"| {' | '.join(ours)} |"
-            )
-    for name in [f"ours {shape}" for shape in SHAPES] + ["tiny"]:
-        if name in found:
-            lines += [f"\n{name}:\n", *(f"    {line}" for line in found[name]["said"])]
+    lines = [f"| {' | '.join(TITLES)} |", "|---" * len(TITLES) + "|"]
+    lines += [f"| {' | '.join(row(shape, found[shape]))} |" for shape in SHAPES if shape in found]
+    lines.append("")
+    for name, part in found.items():
+        lines.append(
+            f"{name}: {part['machine']}; commit {part['commit']}; load {part['load']:.1f}\n"
+        )
+        said = part["said"] if name == "tiny" else part["rounds"][0]["said"]
+        lines += [*(f"    {line}" for line in said), ""]
     if "tiny" in found:
-        lines.append(f"\n1,000 tiny runs from first to last line: {found['tiny']['seconds']:.0f} s")
+        lines.append(f"1,000 tiny runs from first to last line: {found['tiny']['seconds']:.0f} s")
     return "\n".join(lines) + "\n"
 
 
@@ -174,15 +184,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("part", choices=("ours", "rival", "tiny", "table"))
-    parser.add_argument("shape", nargs="?", choices=tuple(SHAPES), default="large")
+    parser.add_argument("part", choices=(*SHAPES, "tiny", "table"))
+    parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     found = json.loads(NUMBERS.read_text()) if NUMBERS.is_file() else {}
     if options.part != "table":
-        name = "tiny" if options.part == "tiny" else f"{options.part} {options.shape}"
-        measured = {"ours": ours, "rival": rival, "tiny": tiny}[options.part](options.shape)
-        found[name] = measured | {"load": os.getloadavg()[0]}
-        found["machine"] = f"{platform.machine()}, {os.cpu_count()} cores, jax {jax.__version__}"
+        part = options.part
+        found[part] = tiny() if part == "tiny" else compared(part, options.rounds)
+        around = environment()
+        found[part] |= {
+            "load": os.getloadavg()[0],
+            "commit": str(around["commit"])[:10] + (" with changes" if around["dirty"] else ""),
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, jax {jax.__version__}",
+        }
         RESULTS.mkdir(exist_ok=True)
         NUMBERS.write_text(json.dumps(found, indent=1) + "\n")
     text = render(found)
