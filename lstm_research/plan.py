@@ -34,7 +34,10 @@ from lstm_research.superset import Superset
 
 Choice = Literal["auto", "superset", "rows"]
 CHOICES = ("auto", "superset", "rows")
-COMPILE = 8.0  # seconds of a core for a program that is not kept from before
+COMPILE, QUICKLY = (
+    8.0,
+    5.0,
+)  # seconds of a core for a program that is not kept from before; `effort.py`
 RUN = 0.08  # seconds of a core that a run costs beside its steps: its start, its folder
 FORWARD = 0.35  # a sequence of a validation by one of a training step
 
@@ -99,8 +102,8 @@ def family_groups(
     shared = united([specs[places[0]] for places in rows.values()])
     both = group_of(shared, which, cost, "")
     apart = [group_of(static, places, cost, "") for static, places in rows.items()]
-    together = (COMPILE + both.seconds) / min(cores, len(which))
-    each = (COMPILE * len(rows) + sum(group.seconds for group in apart)) / cores
+    together = whole(both) / min(cores, len(which))
+    each = sum(map(whole, apart)) / cores
     said = f"about {spell(together)} as one superset, {spell(each)} as {len(rows)} programs"
     if choice == "superset" or together <= each:
         assert isinstance(shared.cell, Superset)
@@ -114,6 +117,11 @@ def group_of(
     """Return a group with the seconds that its runs take at most."""
     each = RUN + steps_of(static) * cost(static)
     return Group(static, None, tuple(which), len(which) * each, why)
+
+
+def whole(group: Group) -> float:
+    """Return the seconds of a core that a group takes with its compilation."""
+    return group.seconds + (COMPILE if group.seconds >= LONG else QUICKLY)
 
 
 def steps_of(static: Signature) -> float:
@@ -161,7 +169,7 @@ def packed(group: Group, under_way: threading.Event | None = None) -> Pack:
 
 def told(groups: Sequence[Group], jobs: int, before: int, cores: int) -> list[str]:
     """Return the plan in words: a line for all, and one for each program."""
-    seconds = sum(group.seconds + COMPILE for group in groups) / cores
+    seconds = sum(map(whole, groups)) / cores
     runs = sum(len(group.which) for group in groups)
     there = f", {before} there already" if before else ""
     few = "program" if len(groups) == 1 else "programs"

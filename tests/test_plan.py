@@ -5,7 +5,7 @@ from small import small
 
 from lstm_research import sweep
 from lstm_research.config import build
-from lstm_research.plan import COMPILE, FORWARD, RUN, plan, told
+from lstm_research.plan import COMPILE, FORWARD, QUICKLY, RUN, plan, told, whole
 from lstm_research.superset import Superset
 
 ROWS = ({}, {"coupled": True}, {"forget_gate": False})
@@ -45,9 +45,14 @@ def test_the_plan_in_words():
     steps = (
         4 + 3 * FORWARD * 10 / 2
     )  # two validations and a test of ten sequences, in batches of two
-    seconds = (3 * COMPILE + 6 * (RUN + steps * 1.0)) / 2
+    seconds = (3 * QUICKLY + 6 * (RUN + steps * 1.0)) / 2
     assert lines[0] == f"9 jobs, 3 there already: 6 runs in 3 programs, about {seconds:.0f} s"
     assert len(lines) == 4 and "2 runs of gated" in lines[1]
+
+
+def test_what_trains_for_long_is_given_longer_to_compile():
+    few, many = (plan(specs(1)[:1], 1, cost=lambda static, s=s: s)[0] for s in (1e-3, 1e3))
+    assert whole(few) - few.seconds == QUICKLY < whole(many) - many.seconds == COMPILE
 
 
 @pytest.mark.parametrize(("cell", "heavier"), [("gated", "mogrifier"), ("elman", "gated")])
@@ -83,7 +88,7 @@ def test_a_sweep_that_was_timed_is_announced_within_a_fifth():
     words = ["cell=" + ",".join(f"greff/{n}" for n in ROW_NAMES), "task=adding", "seed=range(4)"]
     words += ["network.hidden=64", "budget.steps=1000", "budget.evaluate_every=334"]
     groups = plan(sweep.specs(words, True), 2)
-    seconds = sum(group.seconds + COMPILE for group in groups) / 2
+    seconds = sum(map(whole, groups)) / 2
     assert seconds == pytest.approx(211, rel=0.2)
 
 
