@@ -65,7 +65,7 @@ class Pack:
         self.devices = list(devices[: max(1, min(len(devices), wanted))])
         self.width = min(most, -(-wanted // len(self.devices))) * len(self.devices)
         self.shares = shares if self.width == 1 else 1
-        self.long, self.options = long, effort.thorough() if long else {}
+        self.long, self.options = long, effort.options(devices[0].platform, long)
         if self.shares > 1:
             self.devices = list(devices[:shares])
         places = np.array(self.devices).reshape(-1, self.shares)

@@ -1,9 +1,8 @@
 """Fixtures of every test: a key, float64 where a claim needs it, and the real data of the
 neighbourhood.
 
-Compiling is what the quick suite costs, so it compiles without XLA's expensive optimisations, and fuses
-with XLA's older emitters, which take a quarter of the time; with any other `-m` the programs are those
-that users run.
+Compiling is what the quick suite costs, so it compiles without XLA's expensive optimisations; with any other
+`-m` the programs are those that users run.
 """
 
 import io
@@ -17,11 +16,13 @@ import pytest
 NEIGHBOUR = Path(__file__).parents[2] / "shared" / "data"
 if NEIGHBOUR.is_dir():
     os.environ.setdefault("LSTM_RESEARCH_DATA", str(NEIGHBOUR))
-QUICK = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+SOUND = "--xla_cpu_use_fusion_emitters=false"  # as in a run (`effort.py`)
+QUICK = "--xla_cpu_parallel_codegen_split_count=1"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     jax.config.update("jax_num_cpu_devices", 2)  # as in a run, where a core is a device
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {SOUND}"
     if config.option.markexpr == "not slow":
         os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # for the processes that tests start
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}"

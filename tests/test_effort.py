@@ -12,7 +12,9 @@ from lstm_research import effort, kept_program
 
 def test_a_process_that_says_how_it_compiles_is_left_alone(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
-    assert effort.quick() == "" and effort.thorough() == {}
+    assert effort.quick() == "" and effort.options("cpu") == {effort.EMITTERS: False}
+    monkeypatch.setenv("XLA_FLAGS", f"--{effort.EMITTERS}=true")
+    assert effort.quick() == "" and effort.options("cpu") == {}
 
 
 def test_flags_are_for_versions_of_jaxlib_that_know_them(monkeypatch):
@@ -20,19 +22,20 @@ def test_flags_are_for_versions_of_jaxlib_that_know_them(monkeypatch):
     monkeypatch.setattr(effort.metadata, "version", lambda name: "0.10.1")
     assert effort.quick() == effort.QUICK
     monkeypatch.setattr(effort.metadata, "version", lambda name: "0.11.0")
-    assert effort.quick() == ""
+    assert effort.quick() == "" and effort.options("cpu") == {}
 
 
 def test_only_a_quick_process_has_something_to_undo(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "")
-    assert effort.thorough() == {}
+    assert effort.options("cpu") == effort.options("cpu", long=False) == {effort.EMITTERS: False}
     monkeypatch.setenv("XLA_FLAGS", f"--some=1 {effort.QUICK}")
-    assert effort.thorough() == effort.FULL
+    assert effort.options("cpu") == effort.FULL and effort.options("cpu", long=False) == {}
+    assert effort.options("gpu") == {}
 
 
 def test_every_flag_has_its_option():
     named = {flag.removeprefix("--").split("=")[0] for flag in effort.QUICK.split()}
-    assert named == effort.FULL.keys()
+    assert named == {effort.EMITTERS, *effort.FULL}
 
 
 def test_the_options_reach_xla():
