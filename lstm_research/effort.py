@@ -3,7 +3,8 @@
 Quickly (`quick`, in `XLA_FLAGS` by `start.cores`) is with fewer passes of LLVM, and with one module for all
 functions; a program that will train for longer undoes it. Beside XLA's defaults, over 15 programs of cells
 and tasks, compiling takes 0.4 to 0.6 of its time; steps of kernels take 0.99 to 1.05 of theirs, those of
-XLA's loops 0.89 to 1.13, of mLSTM 1.36. So about a core's 2 s are saved where a twentieth of the training is lost.
+XLA's loops 0.89 to 1.13, of mLSTM 1.36. So about a core's 2 s are saved where a twentieth of the training
+is lost.
 
 XLA's newer emitters of fused operations are off. With jaxlib 0.10.1 on an Ice Lake (AVX-512) they computed
 dz of a plain LSTM of five units in float64 wrong by a tenth, in one sequence of four; the older ones do not,
