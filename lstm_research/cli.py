@@ -27,11 +27,6 @@ COMMANDS = (
 )  # files of `commands/`
 
 
-QUIET = (
-    "3"  # no log of XLA, whose faults are exceptions: it may print a page for each program it kept
-)
-
-
 def main(arguments: Sequence[str] | None = None, loaded: Callable[[], None] = lambda: None) -> int:
     """Run one command and return its exit code; loaded: called once its packages are there."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -91,7 +86,7 @@ def entry() -> None:
     """
     gc.disable()
     os.environ.setdefault("LSTM_RESEARCH_PROGRAMS", "kept")  # `kept_program.py`
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", QUIET)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA: faults are exceptions, logs are pages
     if sys.argv[1:2] == ["run"]:
         ahead.begin(sys.argv[2:])
     code = main(loaded=settled)

@@ -20,12 +20,12 @@ import os
 import pickle
 import sys
 import threading
+import types
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
-from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -144,7 +144,7 @@ def compiled(
     arguments: Callable[[], tuple[Tree, ...]],
     places: NamedSharding | None = None,
     donated: int = 0,
-    options: Mapping[str, bool | str] = MappingProxyType({}),
+    options: dict[str, bool | str] | None = None,
 ) -> Callable[..., Tree]:
     """Return a function compiled for arguments like these; what is known by a mark is not traced again.
 
@@ -157,7 +157,7 @@ def compiled(
     if kept is None:
         there: Any = {} if places is None else {"out_shardings": places}
         jitted = jax.jit(function, donate_argnums=range(donated), **there)
-        return jitted.lower(*arguments()).compile(dict(options))
+        return jitted.lower(*arguments()).compile(options)
     mesh: Any = None if places is None else places.mesh
     lies = [None if spec is None else NamedSharding(mesh, spec) for spec in kept.specs]
     leaves = [
@@ -167,7 +167,7 @@ def compiled(
     first = sum(each.num_leaves for each in kept.given.children()[:donated])
     there = {} if places is None else {"out_shardings": [places] * len(kept.program.out_avals)}
     jitted = jax.jit(kept.program.call, donate_argnums=range(first), **there)
-    made = jitted.lower(*leaves).compile(dict(options))
+    made = jitted.lower(*leaves).compile(options)
     return lambda *given: jax.tree.unflatten(kept.found, made(*jax.tree.leaves(given)))
 
 
@@ -240,7 +240,7 @@ def find_lapack() -> None:
     with ONE:
         found = None if package in sys.modules else find_spec(package)
         if found is not None:
-            sys.modules[package] = ModuleType(package)
+            sys.modules[package] = types.ModuleType(package)
             sys.modules[package].__path__ = list(found.submodule_search_locations or ())
         try:
             prepare_lapack_call("geqrf_ffi", np.dtype(np.float32))

@@ -10,7 +10,7 @@ they would wait for one another, and the products for them.
 # llvmlite leaves its builders untyped:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from llvmlite import ir
@@ -77,6 +77,11 @@ class Sums(Tile):
         how = (ir.Constant(ir.IntType(32), n) for n in (0, 3 if near else 2, 1))
         called(self.build, "llvm.prefetch.p0", ir.VoidType(), where, *how)
 
+    def shared(self, turn: Any, share: int) -> Iterator[Any]:
+        """Give the lines that are a turn's share, of those that all turns ask for."""
+        for i in range(share):
+            yield self.build.add(self.build.mul(turn, word(share)), word(i))
+
     def fetch_array(self, place: Place, turn: Any, turns: int) -> None:
         """Write that a turn of all of a tile asks for its share of the tile's lines of an array.
 
@@ -85,8 +90,7 @@ class Sums(Tile):
         build, across = self.build, -(-self.wide * self.memory.lanes // LINE)
         lines = self.rows * across
         share, last = -(-lines // turns), word(lines - 1)
-        for i in range(share):
-            line = build.add(build.mul(turn, word(share)), word(i))
+        for line in self.shared(turn, share):
             if share * turns > lines:
                 line = build.select(build.icmp_signed("<", line, last), line, last)
             row = build.add(self.row, build.udiv(line, word(across)))
@@ -104,8 +108,7 @@ class Sums(Tile):
         """Write that a turn of a tile's loop asks for its share of lines of the next block."""
         build = self.build
         before = build.add(turn, build.mul(self.tile, word(turns)))
-        for i in range(share):
-            line = build.add(build.mul(before, word(share)), word(i))
+        for line in self.shared(before, share):
             where = build.mul(line, word(LINE))
             self.fetch(build.gep(ahead, [where], source_etype=FLOAT), near=True)
 
@@ -152,8 +155,8 @@ class Sums(Tile):
         def begin(k: Any) -> tuple[Callable[..., Any], ...]:
             line = build.gep(data, [build.mul(k, word(wide * lanes))], source_etype=FLOAT)
             ears = [build.gep(v, [k], source_etype=FLOAT) for v in heard]
+            turn = build.udiv(build.add(past, k), word(by))
             for array in soon:
-                turn = build.udiv(build.add(past, k), word(by))
                 self.fetch_array(array, turn, memory.hidden // by)
             if ahead is not None:
                 self.fetch_block(ahead, build.udiv(k, word(by)), self.steps // by, share)

@@ -34,10 +34,8 @@ from lstm_research.superset import Superset
 
 Choice = Literal["auto", "superset", "rows"]
 CHOICES = ("auto", "superset", "rows")
-COMPILE, QUICKLY = (
-    8.0,
-    5.0,
-)  # seconds of a core for a program that is not kept from before; `effort.py`
+COMPILE = 8.0  # seconds of a core for a program that is not kept from before
+QUICKLY = 5.0  # of one that does not train for long (`effort.py`)
 RUN = 0.08  # seconds of a core that a run costs beside its steps: its start, its folder
 FORWARD = 0.35  # a sequence of a validation by one of a training step
 
@@ -64,6 +62,11 @@ class Group(NamedTuple):
     which: tuple[int, ...]  # places of its runs in the list that was planned
     seconds: float  # of a core, for all its steps
     why: str
+
+    @property
+    def long(self) -> bool:
+        """Whether its program is worth compiling in full."""
+        return self.seconds >= LONG
 
 
 def plan(
@@ -121,7 +124,7 @@ def group_of(
 
 def whole(group: Group) -> float:
     """Return the seconds of a core that a group takes with its compilation."""
-    return group.seconds + (COMPILE if group.seconds >= LONG else QUICKLY)
+    return group.seconds + (COMPILE if group.long else QUICKLY)
 
 
 def steps_of(static: Signature) -> float:
@@ -163,8 +166,7 @@ def pace_of(static: Signature, batch: int) -> Pace:
 
 def packed(group: Group, under_way: threading.Event | None = None) -> Pack:
     """Return the pack of a group, not yet compiled; under_way: set once it trains."""
-    long = group.seconds >= LONG
-    return Pack(program(group.static), len(group.which), under_way=under_way, long=long)
+    return Pack(program(group.static), len(group.which), under_way=under_way, long=group.long)
 
 
 def told(groups: Sequence[Group], jobs: int, before: int, cores: int) -> list[str]:

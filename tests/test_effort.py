@@ -68,10 +68,7 @@ assert len(marks) == 2 and None not in marks, marks
 """
 
 
-KNOWN = effort.metadata.version("jaxlib").startswith(effort.KNOWN)
-
-
-@pytest.mark.skipif(not KNOWN, reason="this jaxlib may not know the flags")
+@pytest.mark.skipif(not effort.known(), reason="this jaxlib may not know the flags")
 def test_a_sweep_compiles_quickly_what_trains_for_seconds(tmp_path, monkeypatch):
     monkeypatch.delenv("XLA_FLAGS", raising=False)
     monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS", raising=False)

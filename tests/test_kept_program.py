@@ -1,7 +1,6 @@
 """A second launch finds the programs of the first without a trace, and never one that is another's."""
 
 import dataclasses
-import json
 import os
 import pickle
 import subprocess
@@ -249,40 +248,6 @@ x = np.arange(9.0, dtype=np.float32).reshape(3, 3)
 assert np.allclose(np.abs(jax.numpy.linalg.qr(x)[1]), np.abs(scipy.linalg.qr(x)[1]), atol=1e-5)
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=120)
-
-
-LAUNCHED = """
-import sys
-from lstm_research import cli
-def loaded():  # not before: a command says how much XLA logs, then loads it
-    from lstm_research import kept_program
-    kept_program.traced = lambda *given: sys.exit("traced again")
-if sys.argv.pop(1) == "again":
-    cli.settled = loaded
-sys.exit(cli.entry())
-"""
-
-
-def launched(way, root, *words):
-    environment = {**os.environ, "LSTM_RESEARCH_CACHE": str(root.parent / "cache")}
-    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # JAX has set it in this process
-    line = ["run", *WORDS, *words, "tracker=none", f"runs={root}"]
-    done = subprocess.run(
-        [sys.executable, "-c", LAUNCHED, way, *line],
-        timeout=300, env=environment, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "aot_loader" not in done.stderr, "XLA's page of processor features for a kept program"
-    return {
-        path.parent.name.rpartition("-")[0]: json.loads(path.read_text())["metrics"]
-        for path in sorted(root.rglob("result.json"))
-    }
-
-
-@pytest.mark.parametrize("words", [["seed=0"], ["-m", "seed=0,1", "cell=lstm,elman"]])
-def test_a_second_launch_traces_nothing_and_finds_the_same(tmp_path, words):
-    first = launched("first", tmp_path / "first", *words)
-    assert first and first == launched("again", tmp_path / "again", *words)
 
 
 def beginnings(name, *more):

@@ -106,7 +106,6 @@ def test_what_a_dead_worker_held_is_tried_once_more_alone(tmp_path, monkeypatch)
 
 SWEEP = """
 from pathlib import Path
-from types import SimpleNamespace
 from lstm_research import local
 from small import small
 specs = [small(cell, seed, steps=3000) for cell in ("gated", "elman") for seed in range(12)]
