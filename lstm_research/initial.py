@@ -12,7 +12,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from lstm_research import kept_program
+from lstm_research import kept_program, threefry
 from lstm_research.axes import Array, Float, Seed
 
 Start = Literal[
@@ -38,12 +38,13 @@ def matrix(start: Start, key: Seed, shape: tuple[int, int], hidden: int) -> Floa
     tiny        N(0, 0.001^2), the input weights of Le, Jaitly & Hinton 2015 (arXiv:1504.00941)
     identity    ones on the diagonal (Le, Jaitly & Hinton 2015, arXiv:1504.00941)
     """
-    return kept_program.called(drawn, (start, shape, hidden), key)
+    return kept_program.called(drawn, (start, shape, hidden), threefry.plain(key))
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def drawn(start: Start, shape: tuple[int, int], hidden: int, key: Seed) -> Float[Array, "a b"]:
     """Draw a block, as `matrix` says."""
+    key = threefry.fast(key)
     bound = hidden**-0.5
     draws = {
         "lecun": jax.nn.initializers.lecun_normal(),

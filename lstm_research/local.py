@@ -8,6 +8,7 @@ takes no other with it; it stays unfinished in the store.
 import contextlib
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -94,7 +95,10 @@ def launch(
             worker.pipe.close()
 
 
-LOST = "its worker died; the same line runs it again"
+def lost(code: int | None) -> str:
+    """Say why a run has no result whose worker is gone; code: with what the process ended."""
+    name = signal.Signals(-code).name if code and code < 0 else f"exit code {code}"
+    return f"its worker died ({name}); the same line runs it again"
 
 
 def supervise(
@@ -119,6 +123,7 @@ def supervise(
         if held is None:  # all have ended
             continue
         worker.process.join()
+        why = lost(worker.process.exitcode)
         for which in sorted(held):  # its last word may have been lost, its result is not
             if (ended := found(specs[which], settings.root)) is not None:
                 left.discard(which)
@@ -126,7 +131,7 @@ def supervise(
         if len(batch) == 1 or not held:
             for which in left & set(batch):
                 left.discard(which)
-                hooks.end(which, Outcome("unfinished", settings.root, True, LOST))
+                hooks.end(which, Outcome("unfinished", settings.root, True, why))
         else:
             rest = [which for which in batch if which in left - held]
             batches = [[which] for which in sorted(held & left)] + [rest] + batches

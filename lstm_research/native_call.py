@@ -9,6 +9,7 @@ kept in the folder `kernels` of JAX's compiled programs, where there is one (`st
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
@@ -43,9 +44,10 @@ from lstm_research.native_math import called
 from lstm_research.native_plan import Layout, Spec, shared
 from lstm_research.native_tile import BYTE, POINTER, WORD, field, lay, word
 
-HALF = ir.IntType(32)
+HALF, NONE = ir.IntType(32), ir.Constant(POINTER, None)
 FLUSH = 0x8040  # of an x86's control word: results and operands below the least normal number are 0
 PASSED: dict[str, Any] = {}  # compiled modules, which must outlive their functions
+ONE = threading.Lock()  # one thread at a time passes on
 
 
 class Processor:
@@ -68,39 +70,52 @@ def processor() -> Processor:
     return Processor()
 
 
-def handler(kernel: Kernel, steps: int) -> None:
-    """Write `handle`, which finds the arrays of a call; steps: an argument whose first side is time."""
-    function = ir.Function(kernel.module, ir.FunctionType(POINTER, [POINTER]), "handle")
+def entered(module: ir.Module) -> tuple[ir.IRBuilder, Any]:
+    """Begin `handle`, which answers what XLA asks beside a call; return its builder and the call's frame."""
+    function = ir.Function(module, ir.FunctionType(POINTER, [POINTER]), "handle")
     build, (frame,) = ir.IRBuilder(function.append_basic_block()), function.args
-    none = ir.Constant(POINTER, None)
-
     extension = field(build, frame, EXTENSION)
-    with build.if_then(build.icmp_unsigned("!=", extension, none)):
+    with build.if_then(build.icmp_unsigned("!=", extension, NONE)):
         kind = field(build, extension, KIND, HALF)
         with build.if_then(build.icmp_unsigned("==", kind, ir.Constant(HALF, 1))):
             told = field(build, extension, METADATA)
             for i, number in enumerate((*version(), 0)):
                 where = build.gep(told, [word(MAJOR + 4 * i)], source_etype=BYTE)
                 build.store(ir.Constant(HALF, number), where)
-            build.ret(none)
+            build.ret(NONE)
     stage = field(build, frame, STAGE, HALF)
     with build.if_then(build.icmp_unsigned("!=", stage, ir.Constant(HALF, EXECUTE))):
-        build.ret(none)
+        build.ret(NONE)
+    return build, frame
+
+
+def buffer(build: ir.IRBuilder, frame: Any, begin: int, at: int) -> Any:
+    """Return what XLA says of an array of a call; begin: `ARGUMENTS` or `RESULTS`."""
+    return field(build, field(build, frame, begin), 8 * at)
+
+
+def array(build: ir.IRBuilder, frame: Any, begin: int, at: int) -> Any:
+    """Return where an array of a call lies."""
+    return field(build, buffer(build, frame, begin, at), DATA)
+
+
+def handler(kernel: Kernel, steps: int) -> None:
+    """Write `handle`, which finds the arrays of a call; steps: an argument whose first side is time."""
+    build, frame = entered(kernel.module)
     found: list[Any] = []
     for begin, count in (
         (ARGUMENTS, kernel.spec.arguments), (RESULTS, len(kernel.spec.outputs) + 1)
     ):  # fmt: skip
-        buffers = field(build, frame, begin)
-        parts = [field(build, field(build, buffers, 8 * i), DATA) for i in range(count)]
+        parts = [array(build, frame, begin, i) for i in range(count)]
         found.append(lay(build, build.alloca(POINTER, word(count)), parts))
-    sides = field(build, field(build, field(build, frame, ARGUMENTS), 8 * steps), SIDES)
+    sides = field(build, buffer(build, frame, ARGUMENTS, steps), SIDES)
     with flushed(build):
         arguments, results = found
         many: Any = build.load(sides, typ=WORD)
         native_threads.call(
             build, kernel.function, kernel.spec.team, arguments, results, many, frame, flushed
         )
-    build.ret(none)
+    build.ret(NONE)
 
 
 @contextlib.contextmanager
@@ -163,16 +178,24 @@ batching.primitive_batchers[kernel_call] = one_by_one
 def registered(call: Call) -> str:
     """Write and compile a kernel unless its like is there; return the name by which XLA calls it."""
     known = mark(call.spec, call.steps, *machine())
-    if known not in PASSED:
-        pass_on(known, compiled(partial(text, call), known))
-    foreign.note(known, __name__)
+    provide(known, partial(text, call))
     return foreign.named(known)
 
 
+def provide(known: str, text: Callable[[], str]) -> None:
+    """Give XLA the `handle` of a module under a mark unless it has it; the module is written if need be."""
+    if known not in PASSED:
+        pass_on(known, compiled(text, known))
+    foreign.note(known, __name__)
+
+
 def pass_on(mark: str, engine: Any) -> None:
-    """Give XLA a compiled kernel."""
-    PASSED[mark] = engine
-    foreign.register(foreign.named(mark), engine.get_function_address("handle"), "cpu")
+    """Give XLA a compiled kernel, unless another thread has been faster: its function is called by now."""
+    with ONE:
+        if mark not in PASSED:
+            address = engine.get_function_address("handle")
+            foreign.register(foreign.named(mark), address, "cpu")
+            PASSED[mark] = engine
 
 
 def recalled(mark: str) -> bool:

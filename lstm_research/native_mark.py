@@ -21,8 +21,8 @@ from lstm_research.native_plan import Spec
 
 WRITERS = (
     "native_call", "native_equations", "native_kernel", "native_math", "native_panel", "native_plan",
-    "native_product", "native_stages", "native_stream", "native_sums", "native_team", "native_threads",
-    "native_tile", "foreign", "forms",
+    "native_product", "native_random", "native_stages", "native_stream", "native_sums", "native_team",
+    "native_threads", "native_tile", "foreign", "forms",
 )  # fmt: skip
 PLAIN = (bool, int, float, str, bytes, type(None), np.dtype, np.generic, type)
 

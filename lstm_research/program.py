@@ -17,6 +17,7 @@ import optax
 from flax import nnx
 from jax import lax
 
+from lstm_research import threefry
 from lstm_research.axes import Array, Seed, Tree
 from lstm_research.evaluate import carrying, evaluate, loss, metrics
 from lstm_research.initial import fold
@@ -125,7 +126,7 @@ class Program:
         spend seconds on each.
         """
         seed, cell, given = member if isinstance(member, Member) else self.member(member)
-        model = self.network(cell, rngs=nnx.Rngs(fold(jax.random.key(seed), "parameters")))
+        model = self.network(cell, rngs=nnx.Rngs(fold(threefry.key(seed), "parameters")))
         _, params, _, rest = nnx.split(model, nnx.Param, nnx.RngState, ...)
         values = {name: jnp.asarray(value, float) for name, value in given.items()}
         rule = optimizer(self.optimizer, self.budget.steps, values)
@@ -207,7 +208,7 @@ class Program:
 
         The state that comes back after a non-finite loss is of no use: the run has diverged.
         """
-        key = jax.random.key(seed)
+        key = threefry.key(seed)
         blank = jnp.full(self.call, jnp.nan)
 
         def body(i: Array, loop: tuple[State, Array, Array]) -> tuple[State, Array, Array]:

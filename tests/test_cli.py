@@ -10,6 +10,7 @@ from small import WORDS
 
 from lstm_research import cli, commands, local, store, sweep
 from lstm_research.check import Finding
+from lstm_research.run import Outcome
 from lstm_research.tasks.data import DataError
 
 
@@ -202,3 +203,13 @@ def test_check_prints_a_line_for_each_yaml_and_fails_by_name(capsys, monkeypatch
     assert cli.main(["check"]) == 1
     out, _ = lines(capsys)
     assert out[-1] == "1 ok, 1 fault" and "cell/odd" in out[1] and "ConfigError: no" in out[1]
+
+
+def test_a_run_whose_worker_died_is_told_with_the_reason(folder, capsys, monkeypatch):
+    gone = lambda which: Outcome("unfinished", folder, True, local.lost(-11))
+    dies = lambda specs, settings, hooks, **rest: [hooks.end(k, gone(k)) for k in range(2)]
+    monkeypatch.setattr(local, "launch", dies)
+    assert cli.main(["run", "-m", "cell=lstm,elman", *WORDS]) == 1
+    _, err = lines(capsys)
+    assert all("its worker died (SIGSEGV); the same line runs it again" in line for line in err)
+    assert len(err) == 2

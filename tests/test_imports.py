@@ -10,8 +10,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "lstm_research"
 ORDER = (
-    "axes", "spelling", "cores", "effort", "line", "disk", "kept_code", "foreign", "kept_program", "masks",
-    "precision", "cell", "linear", "moments", "initial", "activation", "legal", "stamped", "gated",
+    "axes", "spelling", "cores", "effort", "line", "disk", "kept_code", "foreign", "kept_program", "threefry",
+    "masks", "precision", "cell", "linear", "moments", "initial", "activation", "legal", "stamped", "gated",
     "superset", "cells.elman", "cells.fgr", "cells.gru_before", "cells.brc", "cells.indrnn",
     "cells.mgu", "cells.ran", "cells.star", "cells.atr", "cells.cfn", "cells.fastgrnn", "cells.lem",
     "cells.ligru", "cells.minimal_rnn", "cells.mut", "cells.rhn", "cells.lstmp", "cells.mogrifier",
@@ -24,8 +24,8 @@ ORDER = (
     "blockwise", "blocked", "activated", "padding", "kernel_step", "kernel", "fused_gpu",
     "forms", "native_math", "native_stages", "native_plan",
     "whole_step", "native_tile", "native_team", "native_threads", "native_sums", "native_equations",
-    "native_panel", "native_product", "native_kernel", "native_mark", "native_call", "native_launch",
-    "native",
+    "native_panel", "native_product", "native_kernel", "native_mark", "native_call", "native_random",
+    "native_launch", "native",
     "cuda_math", "cuda_plan", "cuda_pack",
     "cuda_arrays", "cuda_feeding", "cuda_ahead", "cuda_products", "cuda_kernel", "cuda_driver",
     "cuda_call", "cuda_trace", "cuda", "columns",
@@ -85,6 +85,7 @@ HEAVY = {
         "native_product",
         "native_kernel",
         "native_call",
+        "native_random",
         "native_stream",
         "cuda_call",
     },

@@ -69,7 +69,7 @@ class Worker:
 
     def __init__(self, acts: list, seen: list) -> None:
         self.acts, self.seen, self.words = acts, seen, []
-        self.process, self.pipe = self, self
+        self.process, self.pipe, self.exitcode = self, self, -11
 
     def send(self, message) -> None:
         names = [which for which, _ in message[1]]
@@ -100,7 +100,7 @@ def test_what_a_dead_worker_held_is_tried_once_more_alone(tmp_path, monkeypatch)
     monkeypatch.setattr(local, "hire", lambda fork=True: Worker(acts, seen))
     launch([small(seed=s) for s in range(5)], Settings(tmp_path), ended(ends))
     assert seen == [[0, 1, 2, 3, 4], [1], [2], [3, 4]]
-    assert ends[1].status == "unfinished" and "died" in ends[1].error
+    assert ends[1].status == "unfinished" and "died (SIGSEGV)" in ends[1].error
     assert [ends[k].status for k in (0, 2, 3, 4)] == ["finished"] * 4
 
 

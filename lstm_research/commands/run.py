@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -120,22 +121,27 @@ def launch(
     """
     ended = launcher.launch(specs, settings, tracked, line)
     before = sum(outcome is not None and not outcome.ran for outcome in ended)
-    return report(specs, settings.root, before)
+    return report(specs, settings.root, before, [outcome and outcome.error for outcome in ended])
 
 
-def report(specs: Sequence[RunSpec], root: Path, before: int = 0) -> int:
-    """Say what became of the runs, every failure by name; return the exit code."""
+def report(
+    specs: Sequence[RunSpec], root: Path, before: int = 0, errors: Sequence[str | None] = ()
+) -> int:
+    """Say what became of the runs, every failure by name; return the exit code.
+
+    errors: what is known of each beside its record, as of one that lost its worker.
+    """
     records = [(spec, store.load_run(store.find(root, spec.resolved()))) for spec in specs]
     counts = Counter(record.status for _, record in records)
     told = ", ".join(f"{count} {name}" for name, count in counts.items())
     there = f" ({before} were there before)" if before else ""
     print(f"{len(specs)} runs in {root}: {told}{there}")
     bad = [
-        (spec, record)
-        for spec, record in records
+        (spec, record, error)
+        for (spec, record), error in zip_longest(records, errors)
         if record.status in ("failed", "unfinished", "absent")
     ]
-    for spec, record in bad:
-        why = (record.result or {}).get("error") or record.status
+    for spec, record, error in bad:
+        why = (record.result or {}).get("error") or error or record.status
         print(f"{record.status}: {launcher.title(spec)}: {why} ({record.path})", file=sys.stderr)
     return FAILED if bad else 0

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from lstm_research import threefry
 from lstm_research.axes import Array, Bool, Float, Int, Seed, Tree
 from lstm_research.initial import fold
 from lstm_research.loss import Sum, masked
@@ -178,7 +179,7 @@ class Task:
 def held_out_key(split: str) -> Seed:
     """Return the fixed key of a split. ValueError: no such split."""
     one_of("split", split, SPLITS)
-    return fold(jax.random.key(HELD_OUT_SEED), split)
+    return fold(threefry.key(HELD_OUT_SEED), split)
 
 
 def drawn_once(draw: Draw, size: int) -> HeldOut:
