@@ -40,7 +40,7 @@ class Panels:
         self.cut = any(each.blocks for each in now)
         self.per = sum(len(each.sums) for each in now) * self.rows * self.wide * spec.lanes
         soon = [place for place in places(memory, stage, outs) if place.width > 1]
-        self.sums, self.equations = dict[Any, list[tuple[Any, int]]](), dict[Any, Any]()
+        self.sums, self.equations = dict[Any, list[tuple[Any, int, int]]](), dict[Any, Any]()
         for tile in self.sizes():
             each = module, f"{name}_{tile[0]}_{tile[1]}", memory, *tile
             self.sums[tile] = parts(*each, now, soon)
@@ -56,10 +56,11 @@ class Panels:
         unit = build.mul(place, word(self.wide * self.spec.lanes))
 
         def multiply(which: int, block: Any) -> Call:
-            told = unit, place, block
-            return lambda mine, row, tall: build.call(
-                self.sums[tall, wide][which][0], [table, mine, row, *told]
-            )
+            def call(mine: Any, row: Any, tall: int) -> None:
+                function, _, group = self.sums[tall, wide][which]
+                build.call(function, [table, mine, row, unit, place, block, word(group)])
+
+            return call
 
         def finish(mine: Any, row: Any, tall: int) -> None:
             build.call(self.equations[tall, wide], [table, mine, row, unit])
@@ -72,7 +73,7 @@ class Panels:
         if not self.cut:
             self.tiles(build, sums, 0, whole)
             return
-        for which, (_, blocks) in enumerate(self.sums[self.rows, wide]):
+        for which, (_, blocks, _) in enumerate(self.sums[self.rows, wide]):
             one = lambda block, which=which: self.tiles(
                 build, sums, self.per, multiply(which, block)
             )

@@ -3,6 +3,9 @@
 R lies in panels, the P n vectors of a tile one after another for each k, so that it is read in order. A
 panel that is larger than the first cache is read in blocks of k, each for all rows before the next.
 
+What differs between groups is in a table (`Told`), so that groups of one `Form` share a function, or a loop
+in it: an LSTM's kernels are 17 functions that way, of 27, and compile in half the time.
+
 The turns of the loop ask the second cache for what the equations will touch, a few lines each: all at once
 they would wait for one another, and the products for them.
 """
@@ -11,66 +14,113 @@ they would wait for one another, and the products for them.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from llvmlite import ir
 
 from lstm_research.native_math import FLOAT, called
 from lstm_research.native_plan import FLOATS, LINE, Memory, Pass, Place, depths, unrolled
-from lstm_research.native_stages import Block
-from lstm_research.native_tile import Tile, splat, summed, word
+from lstm_research.native_tile import POINTER, WORD, Tile, splat, summed, turned, word
 
 
-class Part(NamedTuple):
-    """Groups of a pass that a function multiplies: all of them, or one that is cut into blocks."""
+class Told(NamedTuple):
+    """A group of a pass in numbers: which array it hears, and where its data and its sums lie."""
 
-    now: Pass
-    begin: int  # sums of passes before
-    groups: Sequence[tuple[Any, Sequence[tuple[int, Block]]]]
-    ahead: int  # matrix blocks of groups before
+    entry: int  # of the table of pointers
+    column: int
+    data: int  # where its panels begin in the packed matrices
+    panel: int  # numbers from a panel to the next
+    sums: int  # numbers before its first sum
+    fresh: int  # 1: its pass begins with it
+
+
+class Form(NamedTuple):
+    """What a group has in common with others: widths are constants, which saves a register each."""
+
+    width: int  # of what it hears
+    hears: tuple[int, ...]  # the sums that it adds to
+    soon: tuple[int, ...]  # the widths of what it asks memory for
+
+
+class Kind(NamedTuple):
+    """What makes a function: the groups of a call, and how they are cut."""
+
+    groups: tuple[Form, ...]
+    sums: int
+    rows: int  # of a whole tile
+    blocks: int
+    tiles: int
+
+
+class Tables(NamedTuple):
+    """Constants of a module: the groups of a stage, the last one twice, and what each asks memory for."""
+
+    groups: Any
+    soon: Any
+    arrays: int  # that each asks for
+
+
+def constants(module: ir.Module, name: str, rows: Sequence[Sequence[int]]) -> Any:
+    """Write a table of numbers into a module; return where it lies."""
+    numbers = [number for row in rows for number in row]
+    kind = ir.ArrayType(WORD, len(numbers))
+    made = ir.GlobalVariable(module, kind, name)
+    made.linkage, made.global_constant = "internal", True
+    made.initializer = ir.Constant(kind, numbers)  # pyright: ignore[reportAttributeAccessIssue]
+    return made
 
 
 class Sums(Tile):
-    """Writes the function of a part: (.., panel, block)."""
+    """Writes a function of a tile: (.., panel, block, first group)."""
 
     def __init__(
-        self, module: ir.Module, name: str, memory: Memory, rows: int, wide: int, part: Part,
-        following: Part | None, soon: Sequence[Place],
+        self, module: ir.Module, name: str, memory: Memory, rows: int, wide: int, kind: Kind,
+        tables: Tables,
     ) -> None:  # fmt: skip
-        """Write it; following: the part after it; soon: arrays that the equations of the tile touch.
-
-        Memory is asked for these, and for the next block, before they are needed.
-        """
-        now, self.following = part.now, following
-        homes = [memory.inputs.get(v) or memory.homes[v] for v, _ in part.groups]
-        entries = {place.entry for place in (*homes, *soon)}
-        super().__init__(module, name, memory, rows, wide, entries | {memory.packed}, 2)
-        build, lanes, (self.panel, self.block) = self.build, memory.lanes, self.more
-        self.cut, self.tiles = now.blocks, now.tiles
-        self.steps = memory.hidden // max(1, now.blocks)
-        self.tile = build.udiv(self.row, word(now.rows))
-        data = self.packed(part)
-        count, first = len(now.sums) * wide * rows, part.begin * wide * rows
-        if part.ahead or now.blocks > 1:
-            totals = self.before(first, count, not part.ahead)
-        else:
-            totals = [self.vectors.number(0.0)] * count
-        for i, (operand, terms) in enumerate(part.groups):
-            mine = soon[i :: len(part.groups)]
-            totals = self.group(operand, terms, data, totals, mine)
-            size = len(terms) * memory.hidden * wide * lanes
-            data = build.gep(data, [word(size)], source_etype=FLOAT)
+        """Write it. Memory is asked for arrays of the tile, and for the next block, ahead of their use."""
+        super().__init__(module, name, memory, rows, wide, {memory.packed}, 3)
+        self.kind, self.tables = kind, tables
+        build, lanes, (self.panel, self.block, self.which) = self.build, memory.lanes, self.more
+        self.steps = memory.hidden // max(1, kind.blocks)
+        self.by = unrolled(self.steps)
+        self.tile = build.udiv(self.row, word(kind.rows))
+        self.sums = build.gep(self.sums, [self.told(self.which, "sums")], source_etype=FLOAT)
+        count = kind.sums * wide * rows
+        totals = self.before(count) if kind.blocks else [self.vectors.number(0.0)] * count
+        at = 0
+        for form, run in groupby(kind.groups):
+            many, first = len([*run]), build.add(self.which, word(at))
+            one = lambda i, now, form=form, first=first: self.group(build.add(first, i), form, now)
+            totals = turned(build, word(many), totals, one) if many > 1 else one(word(0), totals)
+            at += many
         for i, total in enumerate(totals):
-            build.store(total, self.sum(word(first + i)), align=lanes * FLOATS)
+            build.store(total, self.sum(i), align=lanes * FLOATS)
         build.ret_void()
 
-    def packed(self, part: Part) -> Any:
-        """Return where a part of the panel begins."""
-        build, memory, lanes = self.build, self.memory, self.memory.lanes
-        size = depths(part.now, memory.hidden) * part.now.vectors * lanes
-        place = build.add(word(part.now.base), build.mul(self.panel, word(size)))
-        place = build.add(place, word(part.ahead * memory.hidden * self.wide * lanes))
-        return build.gep(self.bases[memory.packed], [place], source_etype=FLOAT)
+    def number(self, table: Any, place: Any) -> Any:
+        """Return a number of a table."""
+        where = self.build.gep(self.build.bitcast(table, POINTER), [place], source_etype=WORD)
+        return self.build.load(where, typ=WORD)
+
+    def told(self, group: Any, field: str) -> Any:
+        """Return what the table says of a group."""
+        at = self.build.mul(group, word(len(Told._fields)))
+        return self.number(self.tables.groups, self.build.add(at, word(Told._fields.index(field))))
+
+    def packed(self, group: Any) -> Any:
+        """Return where a group of the panel begins."""
+        build = self.build
+        place = build.mul(self.panel, self.told(group, "panel"))
+        place = build.add(place, self.told(group, "data"))
+        return build.gep(self.bases[self.memory.packed], [place], source_etype=FLOAT)
+
+    def lying(self, entry: Any, width: int, column: Any, row: Any, unit: Any) -> Any:
+        """Return the address of a unit of a row in an array that the table of pointers has."""
+        build = self.build
+        where = build.gep(self.table, [entry], source_etype=POINTER)
+        offset = build.add(build.add(column, unit), build.mul(row, word(width)))
+        return build.gep(build.load(where, typ=POINTER), [offset], source_etype=FLOAT)
 
     def fetch(self, where: Any, near: bool) -> None:
         """Write that a line of memory is asked for; near: for the first cache, else for the second."""
@@ -82,26 +132,37 @@ class Sums(Tile):
         for i in range(share):
             yield self.build.add(self.build.mul(turn, word(share)), word(i))
 
-    def fetch_array(self, place: Place, turn: Any, turns: int) -> None:
+    def fetch_array(self, array: Any, width: int, turn: Any) -> None:
         """Write that a turn of all of a tile asks for its share of the tile's lines of an array.
 
         Turns that are too many ask for the last line again.
         """
         build, across = self.build, -(-self.wide * self.memory.lanes // LINE)
-        lines = self.rows * across
+        lines, turns = self.rows * across, self.memory.hidden // self.by
         share, last = -(-lines // turns), word(lines - 1)
         for line in self.shared(turn, share):
             if share * turns > lines:
                 line = build.select(build.icmp_signed("<", line, last), line, last)
-            row = build.add(self.row, build.udiv(line, word(across)))
             unit = build.mul(build.urem(line, word(across)), word(LINE))
-            self.fetch(self.address(place, row, build.add(self.unit, unit)), near=False)
+            place = build.add(build.mul(build.udiv(line, word(across)), word(width)), unit)
+            self.fetch(build.gep(array, [place], source_etype=FLOAT), near=False)
 
-    def following_block(self, data: Any, size: int) -> Any:
-        """Return where the block after this one lies; after the last of a panel that of this one."""
+    def soon(self, group: Any, form: Form) -> list[tuple[Any, int]]:
+        """Return (where the tile begins, width) of the arrays that a group asks for."""
+        build, found = self.build, list[tuple[Any, int]]()
+        first = build.mul(group, word(2 * self.tables.arrays))
+        for i, width in enumerate(form.soon):
+            entry, column = (
+                self.number(self.tables.soon, build.add(first, word(2 * i + k))) for k in range(2)
+            )
+            found.append((self.lying(entry, width, column, self.row, self.unit), width))
+        return found
+
+    def following_block(self, group: Any, data: Any, size: int) -> Any:
+        """Return where the block after this one lies: of this group, or the first of the next."""
         build = self.build
-        other = data if self.following is None else self.packed(self.following)
-        last = build.icmp_signed("==", self.block, word(self.cut - 1))
+        other = self.packed(build.add(group, word(1)))
+        last = build.icmp_signed("==", self.block, word(self.kind.blocks - 1))
         return build.select(last, other, build.gep(data, [word(size)], source_etype=FLOAT))
 
     def fetch_block(self, ahead: Any, turn: Any, turns: int, share: int) -> None:
@@ -112,17 +173,16 @@ class Sums(Tile):
             where = build.mul(line, word(LINE))
             self.fetch(build.gep(ahead, [where], source_etype=FLOAT), near=True)
 
-    def before(self, first: int, count: int, fresh: bool) -> list[Any]:
-        """Return the sums so far; fresh: the first block begins with zeros."""
+    def before(self, count: int) -> list[Any]:
+        """Return the sums so far; the first block of a pass begins with zeros."""
         build, kind, zero = self.build, self.vectors.type, self.vectors.number(0.0)
-        align, places = self.memory.lanes * FLOATS, range(first, first + count)
-        read = lambda: [build.load(self.sum(word(i)), typ=kind, align=align) for i in places]
-        if not fresh:
-            return read()
         begun, again, after = build.block, build.append_basic_block(), build.append_basic_block()
-        build.cbranch(build.icmp_signed("==", self.block, word(0)), after, again)
+        fresh = build.icmp_signed("!=", self.told(self.which, "fresh"), word(0))
+        first = build.icmp_signed("==", self.block, word(0))
+        build.cbranch(build.and_(fresh, first), after, again)
         build.position_at_end(again)
-        found = read()
+        align = self.memory.lanes * FLOATS
+        found = [build.load(self.sum(i), typ=kind, align=align) for i in range(count)]
         build.branch(after)
         build.position_at_end(after)
         totals = [build.phi(kind) for _ in found]
@@ -131,33 +191,32 @@ class Sums(Tile):
             total.add_incoming(past, again)
         return totals
 
-    def group(
-        self, operand: Any, terms: Sequence[tuple[int, Block]], data: Any, totals: list[Any],
-        soon: Sequence[Place],
-    ) -> list[Any]:  # fmt: skip
-        """Write the loop over the units of a block that an operand has; return the sums after it."""
-        build, vectors, memory = self.build, self.vectors, self.memory
-        place = memory.inputs.get(operand) or memory.homes[operand]
-        wide, lanes = self.wide * len(terms), memory.lanes
+    def group(self, group: Any, form: Form, totals: list[Any]) -> list[Any]:
+        """Write the loop over the units of a block that a group has; return the sums after it."""
+        build, vectors, lanes = self.build, self.vectors, self.memory.lanes
+        wide = self.wide * len(form.hears)
         past = build.mul(self.block, word(self.steps))
-        heard = [self.address(place, build.add(self.row, word(m)), past) for m in range(self.rows)]
-        data = build.gep(data, [build.mul(past, word(wide * lanes))], source_etype=FLOAT)
-        by = unrolled(self.steps)
-        ahead = self.following_block(data, self.steps * wide * lanes) if self.cut else None
+        entry, column = self.told(group, "entry"), self.told(group, "column")
+        rows = (build.add(self.row, word(m)) for m in range(self.rows))
+        heard = [self.lying(entry, form.width, column, row, past) for row in rows]
+        soon, begin = self.soon(group, form), build.mul(past, word(wide * lanes))
+        data = build.gep(self.packed(group), [begin], source_etype=FLOAT)
+        by, size = self.by, self.steps * wide * lanes
+        ahead = self.following_block(group, data, size) if self.kind.blocks else None
         lines = -(-by * wide * lanes // LINE)  # that a turn of the loop reads
-        share = -(-lines // self.tiles)  # of as many of the next block, the part of a tile
-        places = [(j, p) for j, _ in terms for p in range(self.wide)]
+        share = -(-lines // self.kind.tiles)  # of as many of the next block, the part of a tile
+        places = [(j, p) for j in form.hears for p in range(self.wide)]
 
         def which(m: int, at: int) -> int:
             j, p = places[at]
             return (j * self.rows + m) * self.wide + p
 
-        def begin(k: Any) -> tuple[Callable[..., Any], ...]:
+        def begun(k: Any) -> tuple[Callable[..., Any], ...]:
             line = build.gep(data, [build.mul(k, word(wide * lanes))], source_etype=FLOAT)
             ears = [build.gep(v, [k], source_etype=FLOAT) for v in heard]
             turn = build.udiv(build.add(past, k), word(by))
-            for array in soon:
-                self.fetch_array(array, turn, memory.hidden // by)
+            for array, width in soon:
+                self.fetch_array(array, width, turn)
             if ahead is not None:
                 self.fetch_block(ahead, build.udiv(k, word(by)), self.steps // by, share)
 
@@ -171,23 +230,53 @@ class Sums(Tile):
 
             return hear, right
 
-        return summed(vectors, self.rows, wide, word(self.steps), by, totals, which, begin)
+        return summed(vectors, self.rows, wide, word(self.steps), by, totals, which, begun)
+
+
+def shares(soon: Sequence[Place], groups: int) -> list[list[Place]]:
+    """Return which arrays each group asks for: as many, and of the same widths where that can be."""
+    alike = sorted(soon, key=lambda place: place.width)
+    slots = range(0, len(alike), groups)
+    return [[alike[min(i + slot, len(alike) - 1)] for slot in slots] for i in range(groups)]
 
 
 def parts(
     module: ir.Module, name: str, memory: Memory, rows: int, wide: int, passes: Sequence[Pass],
     soon: Sequence[Place],
-) -> list[tuple[Any, int]]:  # fmt: skip
-    """Return the functions of a stage's sums in their order, and into how many blocks each is cut."""
-    every, begin = list[Part](), 0
+) -> list[tuple[Any, int, int]]:  # fmt: skip
+    """Return what a stage's sums call in turn: a function, in how many blocks, with which group first.
+
+    A pass that is not cut is one call, else each of its groups; soon: arrays that the equations touch.
+    """
+    if not passes:
+        return []
+    told, calls, begin = list[Told](), list[tuple[Kind, int]](), 0
+    asked = shares(soon, sum(len(now.groups) for now in passes))
     for now in passes:
-        ahead = 0
-        for some in [(group,) for group in now.groups] if now.blocks else [now.groups]:
-            every.append(Part(now, begin, some, ahead))
-            ahead += len(some[0][1])
+        ahead, groups, first = 0, list[Form](), len(told)
+        for operand, terms in now.groups:
+            place = memory.inputs.get(operand) or memory.homes[operand]
+            data = now.base + ahead * memory.hidden * wide * memory.lanes
+            panel = depths(now, memory.hidden) * now.vectors * memory.lanes
+            lying = place.entry, place.at * memory.hidden
+            sums = begin * wide * rows * memory.lanes
+            widths = tuple(each.width for each in asked[len(told)])
+            told.append(Told(*lying, data, panel, sums, int(not ahead)))
+            groups.append(Form(place.width, tuple(j for j, _ in terms), widths))
+            ahead += len(terms)
+        cut = len(now.sums), now.rows, now.blocks, now.tiles
+        if now.blocks:
+            calls += [(Kind((each,), *cut), first + i) for i, each in enumerate(groups)]
+        else:
+            calls.append((Kind(tuple(groups), *cut), first))
         begin += len(now.sums)
-    made = [
-        Sums(module, f"{name}_{i}", memory, rows, wide, part, after, soon[i :: len(every)])
-        for i, (part, after) in enumerate(zip(every, [*every, None][1:], strict=True))
-    ]
-    return [(each.function, part.now.blocks) for each, part in zip(made, every, strict=True)]
+    lying = [(each.entry, each.at * memory.hidden) for some in asked for each in some]
+    tables = Tables(
+        constants(module, f"{name}_groups", [*told, told[-1]]),
+        constants(module, f"{name}_soon", lying) if lying else None, len(asked[0]),
+    )  # fmt: skip
+    made = {
+        kind: Sums(module, f"{name}_{i}", memory, rows, wide, kind, tables).function
+        for i, kind in enumerate(dict.fromkeys(kind for kind, _ in calls))
+    }
+    return [(made[kind], kind.blocks, first) for kind, first in calls]

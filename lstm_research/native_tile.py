@@ -79,6 +79,25 @@ def outer(
             yield from (((m, p), (v, r)) for p, r in enumerate(rights))
 
 
+def turned(
+    build: ir.IRBuilder, count: Any, totals: list[Any],
+    body: Callable[[Any, list[Any]], list[Any]], by: int = 1,
+) -> list[Any]:  # fmt: skip
+    """Write a loop whose turns pass sums on: body(turn, sums before it) returns those after it."""
+    begun, phis, new = build.block, list[Any](), list[Any]()
+
+    def turn(place: Any) -> None:
+        for total in totals:
+            phis.append(build.phi(total.type))
+            phis[-1].add_incoming(total, begun)
+        new.extend(body(place, list(phis)))
+        for phi, total in zip(phis, new, strict=True):
+            phi.add_incoming(total, build.block)
+
+    repeat(build, count, turn, by)
+    return new
+
+
 def summed(
     of: Vectors, rows: int, wide: int, count: Any, by: int, totals: list[Any],
     which: Callable[[int, int], int], begin: Callable[[Any], tuple[Callable[..., Any], ...]],
@@ -88,25 +107,15 @@ def summed(
     totals[which(m, p)] += hear(i, m) right(i, p) for the i-th of a turn; begin(k) is written where a turn
     begins with k, and returns (hear, right). Returns the sums after the loop.
     """
-    build, phis, new = of.build, list[Any](), list[Any]()
-    begun = build.block
 
-    def turn(k: Any) -> None:
-        for total in totals:
-            phis.append(build.phi(of.type))
-            phis[-1].add_incoming(total, begun)
+    def turn(k: Any, now: list[Any]) -> list[Any]:
         hear, right = begin(k)
-        now = list(phis)
         for i in range(by):
             for (m, p), (v, r) in outer(rows, wide, partial(hear, i), partial(right, i)):
                 now[which(m, p)] = of.fma(v, r, now[which(m, p)])
-        new.extend(now)
+        return now
 
-    repeat(build, count, turn, by)
-    inside = phis[0].parent
-    for phi, total in zip(phis, new, strict=True):
-        phi.add_incoming(total, inside)
-    return new
+    return turned(of.build, count, totals, turn, by)
 
 
 class Tile:
@@ -142,5 +151,7 @@ class Tile:
 
     def sum(self, place: Any) -> Any:
         """Return the address of a vector of the tile's sums."""
-        offset = self.build.mul(place, word(self.memory.lanes))
+        lanes = self.memory.lanes
+        known = isinstance(place, int)
+        offset = word(place * lanes) if known else self.build.mul(place, word(lanes))
         return self.build.gep(self.sums, [offset], source_etype=FLOAT)
