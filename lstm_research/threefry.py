@@ -9,7 +9,7 @@ training step of a small cell, and a third of what is compiled for it. Here the 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import math
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -72,16 +72,19 @@ def counts(shape: tuple[int, ...]) -> tuple[Array, Array]:
     return jnp.zeros(shape, np.uint32), lax.iota(np.uint32, size).reshape(shape)
 
 
+@partial(jax.jit, static_argnums=1)
 def split(pair: Array, shape: tuple[int, ...]) -> Array:
     """Return keys in a shape."""
     return jnp.stack(hashed.bind(*pair, *counts(shape)), -1)
 
 
+@jax.jit
 def fold_in(pair: Array, number: Any) -> Array:
     """Return the key of a number under a key."""
     return jnp.stack(hashed.bind(*pair, *THEIRS.seed(number)))
 
 
+@partial(jax.jit, static_argnums=(1, 2))
 def bits(pair: Array, width: int, shape: tuple[int, ...]) -> Array:
     """Return integers of so many bits."""
     if width not in (8, 16, 32, 64):
