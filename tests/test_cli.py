@@ -3,6 +3,8 @@
 import json
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,16 @@ def test_no_argument_lists_the_commands(capsys):
     assert cli.main([]) == 0
     out, _ = lines(capsys)
     assert all(any(line.strip().startswith(name) for line in out) for name in cli.COMMANDS)
+
+
+def test_the_package_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "lstm_research", "tabel"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2 and "'table'" in done.stderr
 
 
 def test_every_command_says_what_it_does_and_stands_in_the_list():

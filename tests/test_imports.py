@@ -61,7 +61,7 @@ ORDER = (
     "sparkline", "inventory", "detail",
     "commands", "commands.run", "commands.search", "commands.table", "commands.report",
     "commands.runs", "commands.tasks", "commands.show", "commands.quickstart", "commands.cells",
-    "commands.inspect", "commands.sync", "commands.export", "commands.check", "cli",
+    "commands.inspect", "commands.sync", "commands.export", "commands.check", "cli", "__main__",
 )  # fmt: skip
 HEAVY = {
     "altair": {"figure", "report.charts", "report.page"},
