@@ -11,7 +11,6 @@ Each run has its own number of steps for a call. One that has ended has 0: it st
 costs nothing on a CPU.
 """
 
-import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -28,6 +27,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lstm_research import effort, kept_program, shards
 from lstm_research.axes import Array, Tree
+from lstm_research.beginnings import Beginnings
 from lstm_research.evaluate import carrying, evaluate
 from lstm_research.program import Member, Program, State, held_out, pieces
 
@@ -71,8 +71,7 @@ class Pack:
         places = np.array(self.devices).reshape(-1, self.shares)
         self.mesh = Mesh(places, ("runs", shards.AXIS))
         self.under_way = under_way or threading.Event()  # set when its first steps are taken
-        self.begun: list[tuple[Member, State]] = []
-        self.beginnings: dict[str, Callable[..., State]] = {}  # by their marks
+        self.beginnings = Beginnings(program, self.width == 1, self.known)
         self.measures: dict[Any, Callable[..., Tree]] = {}  # by the shapes of their arguments
         self.compile_s = 0.0
         self.busy_s = 0.0  # seconds that its devices have computed, the mean over them
@@ -203,42 +202,21 @@ class Pack:
     def prepare(self, members: Iterable[Member] = ()) -> "Pack":
         """Compile what training needs side by side, ahead of the first run; return self.
 
-        members: the runs that will come first, whose states are drawn meanwhile.
+        members: the runs that will come, whose first states are drawn meanwhile.
         """
-
-        def draw() -> None:
-            for member in itertools.islice(members, self.width):
-                self.begun.append((member, self.program.begin(member)))
-
         with ThreadPoolExecutor(3) as threads:
             jobs = [
                 threads.submit(lambda: self.advance),
                 threads.submit(self.compile_measures),
-                threads.submit(draw),
+                threads.submit(self.beginnings.expect, members, self.width),
             ]
             for job in jobs:
                 job.result()
         return self
 
     def begin(self, member: Member) -> State:
-        """Return the state at step 0 of a run, drawn by `prepare` or now.
-
-        That of a run alone is one program where programs are kept: it is found in half the time of its
-        pieces, and equal to a rounding. The runs of a sweep share the pieces, which are compiled in less time
-        than many programs.
-        """
-        for place, (other, state) in enumerate(self.begun):
-            if other == member:
-                del self.begun[place]
-                return state
-        if self.width > 1 or (known := self.known("begin", member.cell, [*member.numbers])) is None:
-            return self.program.begin(member)
-        number = jax.dtypes.canonicalize_dtype(float)
-        given = np.int32(member.seed), {k: number.type(x) for k, x in member.numbers.items()}
-        if known not in self.beginnings:
-            begin = lambda seed, numbers: self.program.begin(Member(seed, member.cell, numbers))
-            self.beginnings[known] = kept_program.compiled(known, begin, lambda: given)
-        return self.beginnings[known](*given)
+        """Return the state at step 0 of a run, drawn by `prepare` or now."""
+        return self.beginnings.of(member)
 
     def _shape(self, leaf: Any) -> jax.ShapeDtypeStruct:
         place = NamedSharding(self.mesh, RUNS)

@@ -6,7 +6,7 @@ It touches neither disk nor console; what it sees goes to `record` and `end` of 
 import collections
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -41,18 +41,18 @@ def train(pack: Pack, runs: Iterable[Run], clock: Callable[[], float] = time.per
 
 
 def ahead(pack: Pack, runs: Iterator[Run], executor: Executor) -> Iterator[tuple[Run, State]]:
-    """Yield runs with their states at step 0, which another thread draws a width ahead."""
+    """Yield runs with their states at step 0; another thread takes them in and draws, a width ahead."""
 
-    def begun(run: Run) -> tuple[Run, State]:
+    def begun(_: None) -> tuple[Run, State] | None:
+        if (run := next(runs, None)) is None:
+            return None
         return run, jax.tree.map(np.asarray, pack.begin(run.member))
 
-    there, queue = elsewhere(begun), collections.deque[Future]()
-    for run in runs:
-        queue.append(executor.submit(there, run))
-        if len(queue) > pack.width:
-            yield queue.popleft().result()
-    while queue:
-        yield queue.popleft().result()
+    there = elsewhere(begun)
+    queue = collections.deque(executor.submit(there, None) for _ in range(pack.width + 1))
+    while (pair := queue.popleft().result()) is not None:
+        queue.append(executor.submit(there, None))
+        yield pair
 
 
 def elsewhere(function: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -46,7 +46,7 @@ ORDER = (
     "tasks.walks", "tasks.automaton", "tasks.dyck", "tasks.selective", "tasks.delay",
     "tasks.induction", "tasks.recall", "tasks.trees", "tasks.listops", "tasks.pixels", "tasks.speech",
     "tasks.sequences", "tasks.text", "tasks.forecasting", "tasks.anomaly", "tasks",
-    "optimizer", "evaluate", "program", "pack",
+    "optimizer", "evaluate", "program", "beginnings", "pack",
     "analysis", "analysis.recorded", "analysis.saturation", "analysis.timescales", "analysis.order",
     "analysis.gradient_flow", "analysis.jacobian", "analysis.cost", "inspection",
     "life", "train", "plain", "environment", "figure", "heatmap", "example", "inspect_pictures",

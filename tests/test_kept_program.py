@@ -255,7 +255,7 @@ def beginnings(name, *more):
     (spec,) = sweep.specs([f"cell={name}", *WORDS[1:], *more])
     made = program(signature(spec))
     apart, whole = made.begin(member(spec)), one(made).begin(member(spec))
-    assert len(one(made).beginnings) == 1
+    assert len(one(made).beginnings.programs) == 1
     assert jax.tree.structure(apart) == jax.tree.structure(whole)
     return zip(jax.tree.leaves(apart), jax.tree.leaves(whole), strict=True)
 

@@ -253,9 +253,9 @@ def test_states_drawn_while_a_pack_compiles_are_those_of_its_runs():
     program = made(signature(spec()))
     members = [program.member(seed) for seed in (4, 5, 6)]
     pack = Pack(program, 2).prepare(iter(members))
-    assert [member.seed for member, _ in pack.begun] == [4, 5], "as many as it holds"
+    assert [member.seed for member, _ in pack.beginnings.drawn] == [4, 5], "as many as it holds"
     for one in (members[1], members[0], members[2]):
         got, want = pack.begin(one), program.begin(one)
         for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
             np.testing.assert_array_equal(a, b)
-    assert not pack.begun
+    assert not pack.beginnings.drawn
