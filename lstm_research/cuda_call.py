@@ -9,7 +9,6 @@ other must run at the same time, so such a kernel is launched cooperatively: it 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import hashlib
-import threading
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,10 +27,6 @@ from lstm_research.cuda_kernel import Kernel
 from lstm_research.cuda_pack import packed
 from lstm_research.cuda_plan import TIMED, Spec
 
-PASSED: dict[str, Any] = {}  # compiled handlers, which must outlive their calls
-ONE = (
-    threading.Lock()
-)  # one thread at a time passes on: what another replaced would be called still
 HANDLER = """
 define ptr @handle(ptr %frame) {{
   %extension.at = getelementptr i8, ptr %frame, i64 {EXTENSION}
@@ -264,11 +259,8 @@ def registered(call: Call) -> str:
     kernel = cuda_driver.loaded(text(call.spec), found.capability, call.spec.shared)
     code = handler(call, kernel)
     name = f"lstm_research_cuda_{hashlib.sha256(code.encode()).hexdigest()[:16]}"
-    with ONE:
-        if name not in PASSED:
-            engine = assembled(code)
-            foreign.register(name, engine.get_function_address("handle"), "CUDA")
-            PASSED[name] = engine
+    if name not in foreign.PASSED:
+        foreign.register(name, assembled(code), "CUDA")
     return name
 
 

@@ -6,6 +6,7 @@
 import contextlib
 import ctypes
 import re
+import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
 from functools import cache
@@ -21,6 +22,8 @@ DATA, SIDES = 24, 40  # bytes into a buffer
 KIND, METADATA, MAJOR = 8, 24, 24  # bytes into an extension, and into what it points at
 ERROR_CREATE, ERROR_DESTROY, STREAM_GET, SCHEDULE = 48, 64, 80, 136  # bytes into the interface
 EXECUTE = 3
+PASSED: dict[str, Any] = {}  # by name, the engines of what XLA calls: they must outlive it
+ONE = threading.Lock()  # one thread at a time passes on
 NOTED: ContextVar[list[tuple[str, str]] | None] = ContextVar("NOTED", default=None)  # see `noting`
 
 
@@ -54,10 +57,17 @@ def named(mark: str) -> str:
     return f"lstm_research_{mark[:16]}"
 
 
-def register(name: str, address: int, platform: str) -> None:
-    """Let XLA call by a name the handler that lies at an address."""
-    pointer = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(address)
-    jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(pointer), platform=platform)
+def register(name: str, engine: Any, platform: str) -> None:
+    """Let XLA call by a name the function `handle` of an engine of LLVM, which stays from then on.
+
+    The first of a name stays where threads have made several: what XLA calls must not be freed.
+    """
+    with ONE:
+        if name not in PASSED:
+            address = engine.get_function_address("handle")
+            pointer = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(address)
+            jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(pointer), platform=platform)
+            PASSED[name] = engine
 
 
 def one_by_one(call: Any, arguments: Any, axes: Any) -> tuple[Any, list[int]]:

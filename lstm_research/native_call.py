@@ -9,7 +9,6 @@ kept in the folder `kernels` of JAX's compiled programs, where there is one (`st
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
@@ -46,8 +45,6 @@ from lstm_research.native_tile import BYTE, POINTER, WORD, field, lay, word
 
 HALF, NONE = ir.IntType(32), ir.Constant(POINTER, None)
 FLUSH = 0x8040  # of an x86's control word: results and operands below the least normal number are 0
-PASSED: dict[str, Any] = {}  # compiled modules, which must outlive their functions
-ONE = threading.Lock()  # one thread at a time passes on
 
 
 class Processor:
@@ -184,25 +181,17 @@ def registered(call: Call) -> str:
 
 def provide(known: str, text: Callable[[], str]) -> None:
     """Give XLA the `handle` of a module under a mark unless it has it; the module is written if need be."""
-    if known not in PASSED:
-        pass_on(known, compiled(text, known))
+    if (name := foreign.named(known)) not in foreign.PASSED:
+        foreign.register(name, compiled(text, known), "cpu")
     foreign.note(known, __name__)
-
-
-def pass_on(mark: str, engine: Any) -> None:
-    """Give XLA a compiled kernel, unless another thread has been faster: its function is called by now."""
-    with ONE:
-        if mark not in PASSED:
-            address = engine.get_function_address("handle")
-            foreign.register(foreign.named(mark), address, "cpu")
-            PASSED[mark] = engine
 
 
 def recalled(mark: str) -> bool:
     """Give XLA a kernel whose machine code is kept, unless it has it; say whether that could be done."""
-    if mark not in PASSED and (engine := held(kept_code.place(f"{mark}.o"))) is not None:
-        pass_on(mark, engine)
-    return mark in PASSED
+    name = foreign.named(mark)
+    if name not in foreign.PASSED and (engine := held(kept_code.place(f"{mark}.o"))) is not None:
+        foreign.register(name, engine, "cpu")
+    return name in foreign.PASSED
 
 
 def machine() -> tuple[Any, ...]:

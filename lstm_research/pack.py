@@ -29,7 +29,7 @@ from lstm_research import effort, kept_program, shards
 from lstm_research.axes import Array, Tree
 from lstm_research.beginnings import Beginnings
 from lstm_research.evaluate import carrying, evaluate
-from lstm_research.program import Member, Program, State, held_out, pieces
+from lstm_research.program import Member, Program, State, held_out, pieces, weight
 
 RUNS, ALL = PartitionSpec("runs"), PartitionSpec()
 A_CORE = 8  # runs that a core takes in one call
@@ -247,11 +247,11 @@ def split(program: Program, devices: Sequence[Any]) -> tuple[int, str]:
 def memory(program: Program) -> tuple[int, int]:
     """Return bytes of one run: (kept between the steps, used in one step), an estimate from shapes."""
     state, batch = program.state, program.drawn
-    kept = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     steps = batch.inputs.shape[0] * batch.inputs.shape[1]
     wide = sum(leaf.shape[-1] for leaf in jax.tree.leaves(state.params) if leaf.ndim > 1)
-    inputs = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(batch))
-    return 2 * kept, 3 * inputs + 4 * steps * 4 * wide  # z, dz, carries and their gradients
+    return 2 * weight(state), 3 * weight(
+        batch
+    ) + 4 * steps * 4 * wide  # z, dz, carries and their gradients
 
 
 def fitting(program: Program, device: Any, serial: bool) -> int:

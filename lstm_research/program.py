@@ -280,6 +280,11 @@ def unused(leaf: jax.ShapeDtypeStruct) -> Array:
     return jax.device_put(np.zeros(leaf.shape, leaf.dtype))
 
 
+def weight(tree: Tree) -> int:
+    """Return the bytes of the arrays of a tree, or of their shapes."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
 def dynamic(network: NetworkSpec, rule: OptimizerSpec) -> dict[str, float]:
     """Return the numbers that a program takes as data; what is off stays out of it."""
     return numbers(rule) | ({"dropout": network.dropout} if network.dropout else {})

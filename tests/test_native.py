@@ -14,7 +14,7 @@ from contract import problem
 from sampled import first, sampled
 from test_cells import SPECS
 
-from lstm_research import engines, fused, native, native_call, shards, whole_step
+from lstm_research import engines, foreign, fused, native, shards, whole_step
 from lstm_research.engines import unroll
 from lstm_research.gated import GateSpec
 from lstm_research.superset import swept
@@ -131,9 +131,9 @@ def test_rows_of_switches_are_data_of_one_kernel():
         each = lambda row: pull(engine, weights, row, *data)
         return jax.jit(lambda rows: jax.lax.map(each, rows))(rows.table(table, np.float32))
 
-    before = len(native_call.PASSED)
+    before = len(foreign.PASSED)
     agree(run("native"), run("scan"), 5e-6)
-    assert len(native_call.PASSED) == before + 2  # one forward, one back
+    assert len(foreign.PASSED) == before + 2  # one forward, one back
 
 
 def test_a_batch_over_devices():
@@ -204,8 +204,8 @@ def test_without_llvmlite_auto_takes_fused_and_native_says_what_it_needs(monkeyp
 def test_like_kernels_are_compiled_once():
     data = small("lstm")
     jax.block_until_ready(gradients(SPECS["lstm"], "native")(*data))
-    before = len(native_call.PASSED)
+    before = len(foreign.PASSED)
     jax.block_until_ready(gradients(SPECS["lstm"], "native")(*data))
     longer = data[0], data[1], np.concatenate([data[2]] * 2), np.concatenate([data[3]] * 2)
     jax.block_until_ready(gradients(SPECS["lstm"], "native")(*longer))
-    assert len(native_call.PASSED) == before
+    assert len(foreign.PASSED) == before
